@@ -1,0 +1,1 @@
+"""The only code beside node/ that imports dispy."""
