@@ -1,0 +1,272 @@
+"""The work as rows. Their states change in lifecycle.py and nowhere else."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+
+
+class Kind(models.TextChoices):
+    COMMAND = "command"
+    SCRIPT = "script"
+    FUNCTION = "function"
+
+
+class State(models.TextChoices):
+    QUEUED = "queued"  # waiting, for a node or for run_at
+    RUNNING = "running"  # has exactly one open attempt
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # attempts used up
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = [State.QUEUED, State.RUNNING]
+FINAL_STATES = [State.SUCCEEDED, State.FAILED, State.CANCELLED]
+
+
+class Outcome(models.TextChoices):
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # the job's doing
+    TIMED_OUT = "timed_out"
+    LOST = "lost"  # the node's doing, or ours
+    CANCELLED = "cancelled"
+    RELEASED = "released"  # went out in a bundle but never started: costs nothing
+
+
+class OnLost(models.TextChoices):
+    RETRY = "retry"  # run again elsewhere: at least once
+    FAIL = "fail"  # never run twice: at most once
+
+
+class Need(models.Model):
+    """What a job asks of a node; one row per distinct content."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    body = models.JSONField(default=dict)  # tags, memory_mb, slots, nodes, exclude
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key}: {value}" for key, value in self.body.items()) or "anything"
+
+
+class Spec(models.Model):
+    """What to run, immutable; one row per distinct content, shared by many jobs."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    kind = models.CharField(max_length=8, choices=Kind)
+    title = models.CharField(max_length=200)  # the command line, the function's name …
+    body = models.JSONField()  # the runner's words: see docs/lifecycle.md
+    need = models.ForeignKey(Need, on_delete=models.PROTECT)
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Sweep(models.Model):
+    """Jobs submitted together over a range of arguments."""
+
+    name = models.CharField(max_length=200, blank=True)
+    spec = models.ForeignKey(Spec, on_delete=models.PROTECT)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    over = models.JSONField()
+    mode = models.CharField(max_length=4)
+    total = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name or f"sweep {self.pk}"
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def ready(self, now: datetime) -> "JobQuerySet":
+        """What may start now, most urgent first."""
+        return self.filter(state=State.QUEUED, run_at__lte=now).order_by(
+            "-priority", "run_at", "id"
+        )
+
+
+class Job(models.Model):
+    """What a user submits, to be run to success."""
+
+    name = models.CharField(max_length=200, blank=True)
+    spec = models.ForeignKey(Spec, on_delete=models.PROTECT, related_name="jobs")
+    need = models.ForeignKey(Need, on_delete=models.PROTECT)  # the spec's: the claim reads it
+    sweep = models.ForeignKey(Sweep, null=True, on_delete=models.CASCADE, related_name="jobs")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    args = models.TextField(default="{}")  # JSON text, carried as it is
+
+    priority = models.SmallIntegerField(
+        default=0, validators=[MinValueValidator(-100), MaxValueValidator(100)]
+    )  # higher is more urgent
+    max_attempts = models.PositiveSmallIntegerField(default=1)
+    on_lost = models.CharField(max_length=5, choices=OnLost, default=OnLost.RETRY)
+    strategy = models.CharField(max_length=20, blank=True)  # empty: the cluster's
+
+    state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
+    run_at = models.DateTimeField()
+    tried = models.PositiveIntegerField(default=0)  # attempts opened, the last one's number
+    charged = models.PositiveSmallIntegerField(default=0)  # of them, those that count
+    losses = models.PositiveSmallIntegerField(default=0)  # lost since the last requeue
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    run_seconds = models.FloatField(null=True, blank=True)
+    node = models.ForeignKey("cluster.Node", null=True, blank=True, on_delete=models.PROTECT)
+    result = models.TextField(null=True, blank=True)  # JSON text  # noqa: DJ001
+    error = models.TextField(blank=True)
+    exit_code = models.SmallIntegerField(null=True, blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="job_finished_at_iff_final",
+                condition=Q(state__in=OPEN_STATES, finished_at=None)
+                | Q(state__in=FINAL_STATES, finished_at__isnull=False),
+            ),
+        ]
+        indexes = [
+            # The claim's own order, kept to what is queued.
+            models.Index(
+                "need",
+                F("priority").desc(),
+                "run_at",
+                "id",
+                condition=Q(state="queued"),
+                name="job_ready",
+            ),
+            models.Index(fields=["state", "-id"], name="job_state"),
+            models.Index(fields=["sweep", "state"], name="job_sweep"),
+            models.Index(fields=["state", "finished_at"], name="job_finished"),
+            models.Index(
+                fields=["cancel_requested_at"],
+                condition=Q(state="running", cancel_requested_at__isnull=False),
+                name="job_to_cancel",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"job {self.pk}"
+
+
+class Attempt(models.Model):
+    """One try of a job on one node; open while it has no outcome."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    node = models.ForeignKey("cluster.Node", on_delete=models.PROTECT, related_name="attempts")
+    bundle = models.BigIntegerField()  # the dispy job it travels in
+    placement = models.JSONField(default=dict)  # strategy, candidates, ruled out
+
+    claimed_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=9, choices=Outcome, null=True, blank=True)  # noqa: DJ001
+    exit_code = models.SmallIntegerField(null=True, blank=True)
+    error_type = models.CharField(max_length=100, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    run_seconds = models.FloatField(null=True, blank=True)
+    cpu_seconds = models.FloatField(null=True, blank=True)
+    max_rss_kb = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["job", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once"),
+            models.UniqueConstraint(
+                fields=["job"], condition=Q(finished_at=None), name="attempt_one_open_per_job"
+            ),
+            models.CheckConstraint(
+                name="attempt_outcome_iff_finished",
+                condition=Q(outcome=None, finished_at=None)
+                | Q(outcome__isnull=False, finished_at__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["bundle"], condition=Q(finished_at=None), name="attempt_open_bundle"
+            ),
+            models.Index(fields=["node", "-id"], name="attempt_node"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of job {self.job_id}"
+
+
+class Output(models.Model):
+    """A piece of what an attempt wrote, as it arrived. Bytes: nobody promised text."""
+
+    class Stream(models.TextChoices):
+        STDOUT = "stdout"
+        STDERR = "stderr"
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="outputs")
+    stream = models.CharField(max_length=6, choices=Stream)
+    offset = models.BigIntegerField()  # in the whole stream; a gap was left out at the cap
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["attempt", "stream", "offset"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["attempt", "stream", "offset"], name="output_piece_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stream} of attempt {self.attempt_id} from byte {self.offset}"
+
+
+class File(models.Model):
+    """Bytes kept once per content under DISPYCLUSTER_HOME/files: uploads and artifacts."""
+
+    digest = models.CharField(max_length=71, primary_key=True)  # sha256:…
+    size = models.BigIntegerField()
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.digest
+
+
+class Artifact(models.Model):
+    """A file that an attempt left behind."""
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="artifacts")
+    name = models.CharField(max_length=300)  # its path in the scratch folder
+    size = models.BigIntegerField()
+    file = models.ForeignKey(File, null=True, on_delete=models.PROTECT)  # null: see error
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["attempt", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Lease(models.Model):
+    """One process's right to do a duty, and its heartbeat."""
+
+    name = models.CharField(max_length=20, primary_key=True)  # dispatcher, monitor
+    holder = models.CharField(max_length=200)
+    epoch = models.BigIntegerField(default=0)  # grows with each new holder: old ones are fenced
+    taken_at = models.DateTimeField()
+    renewed_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} held by {self.holder}"

@@ -1,0 +1,1 @@
+"""Samples and alerts come with the watching; today the monitor's heartbeat is a jobs.Lease."""
