@@ -27,12 +27,7 @@ def secret(folder: Path, name: str) -> str:
 
 def write_once(path: Path, text: str) -> bool:
     """Write a file whole and with mode 0600, unless somebody else was first."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    draft = draft_of(path, text)
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -40,3 +35,18 @@ def write_once(path: Path, text: str) -> bool:
     finally:
         draft.unlink()
     return True
+
+
+def private_file(path: Path, text: str) -> None:
+    """Write a file whole and with mode 0600, in place of what was there."""
+    draft_of(path, text).replace(path)
+
+
+def draft_of(path: Path, text: str) -> Path:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return draft

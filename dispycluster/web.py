@@ -1,0 +1,26 @@
+"""gunicorn's settings: `gunicorn -c python:dispycluster.web dispycluster.wsgi`."""
+
+import os
+
+from dispycluster import settings
+from dispycluster.supervisor import die_with_parent
+
+bind = [
+    f"[{settings.HOST}]:{settings.PORT}"
+    if ":" in settings.HOST
+    else f"{settings.HOST}:{settings.PORT}"
+]
+workers = 1
+worker_class = "gthread"
+threads = 8
+timeout = 60
+graceful_timeout = 4  # less than the supervisor waits
+keepalive = 15
+loglevel = "warning"
+control_socket_disable = True
+# The heartbeat file must not wait for a slow disk.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
+
+def post_fork(server: object, worker: object) -> None:
+    die_with_parent(os.getppid())
