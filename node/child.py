@@ -1,0 +1,170 @@
+"""A member's process: one way to start it, for programs and for functions."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import math
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from node.bell import OUR_SIGNALS
+from node.process import die_with_parent
+
+BROKEN_EXIT = 125
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start: a program (argv), or a call that answers with its note and exit code."""
+
+    cwd: Path
+    env: dict[str, str]
+    argv: list[str] | None = None
+    call: Callable[[], tuple[bytes, int]] | None = None
+    memory_mb: int | None = None
+    cpu_seconds: float | None = None
+    timeout_seconds: float | None = None
+    output_limit: int = 1_048_576
+
+
+_kept: list[Any] = []  # what must outlive a forked function
+
+
+def _set_limits(launch: Launch) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if launch.memory_mb:
+        size = launch.memory_mb * 1024 * 1024
+        if launch.argv is None:  # a forked function starts with all that the runner has mapped
+            with open("/proc/self/statm", "rb") as file:
+                size += int(file.read().split()[0]) * resource.getpagesize()
+        _lower(resource.RLIMIT_AS, size, size)
+    if launch.cpu_seconds:
+        seconds = math.ceil(launch.cpu_seconds)
+        _lower(resource.RLIMIT_CPU, seconds, seconds + 1)  # SIGXCPU, then SIGKILL
+
+
+def _lower(limit: int, soft: int, hard: int) -> None:
+    ceiling = resource.getrlimit(limit)[1]
+    if ceiling != resource.RLIM_INFINITY:
+        soft, hard = min(soft, ceiling), min(hard, ceiling)
+    resource.setrlimit(limit, (soft, hard))
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (*OUR_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _close_all_but(keep: int) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _be_expendable() -> None:
+    """Where memory runs out, the kernel should end the member and not the runner."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
+        if int(file.read()) < 500:
+            file.seek(0)
+            file.write("500")
+
+
+def _enter(launch: Launch, parent: int, out: int, err: int, note: int) -> None:
+    os.setsid()
+    die_with_parent(parent)
+    _reset_signals()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    _close_all_but(note)
+    _be_expendable()
+    os.chdir(launch.cwd)
+    _set_limits(launch)
+
+
+def _start_failure(error: BaseException, argv: list[str] | None) -> tuple[dict[str, str], int]:
+    name = repr(argv[0]) if argv else "the function"
+    if isinstance(error, FileNotFoundError):
+        return {
+            "error": f"there is no program {name} on this node",
+            "error_type": "no_program",
+        }, 127
+    if isinstance(error, PermissionError):
+        return {"error": f"{name} may not be executed", "error_type": "no_program"}, 126
+    if isinstance(error, MemoryError):
+        return {"error": "MemoryError", "error_type": "MemoryError"}, 1
+    reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    return {"error": f"{name} could not be started: {reason}", "error_type": "no_start"}, 126
+
+
+def _call(launch: Launch) -> tuple[bytes, int]:
+    # The runner's own objects must not be collected here: they would close descriptors that by
+    # then are the function's. Its text streams go on existing for the same reason.
+    gc.freeze()
+    _kept.extend([sys.stdin, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__])
+    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        stream = open(fd, mode, 1, "utf-8", "surrogateescape", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    os.environ.clear()
+    os.environ.update(launch.env)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # Python's way: BrokenPipeError
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert launch.call
+    answer = launch.call()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    return answer
+
+
+def _child(launch: Launch, parent: int, out: int, err: int, note: int) -> NoReturn:
+    code = BROKEN_EXIT
+    try:
+        try:
+            _enter(launch, parent, out, err, note)
+            if launch.argv is not None:
+                os.execvpe(launch.argv[0], launch.argv, launch.env)  # noqa: S606
+            answer, code = _call(launch)
+        except BaseException as error:
+            failure, code = _start_failure(error, launch.argv)
+            answer = json.dumps(failure).encode()
+        while answer:
+            answer = answer[os.write(note, answer) :]
+    finally:
+        os._exit(code)  # whatever happened: the code above us in the stack is the runner's
+
+
+def start(launch: Launch) -> tuple[int, list[int]]:
+    """Fork. Answers the child and the reading ends of its stdout, stderr and note."""
+    pipes = [os.pipe(), os.pipe(), os.pipe()]
+    reading, writing = [pipe[0] for pipe in pipes], [pipe[1] for pipe in pipes]
+    parent = os.getpid()
+    # Until the child has put back the default handlers it must not take a signal in our place.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _child(launch, parent, *writing)
+    except OSError:
+        for fd in reading:
+            os.close(fd)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for fd in writing:
+            os.close(fd)
+    for fd in reading:
+        os.set_blocking(fd, False)
+    return pid, reading

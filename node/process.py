@@ -1,0 +1,118 @@
+"""Linux's part of it: who descends from us, and how to be sure that none of them is left."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from node.bell import Bell
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+END_SECONDS = 5.0  # for descendants to be gone after SIGKILL; only the unkillable need longer
+
+# Loaded once, here: a forked child must not start to look for libraries.
+_prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
+
+
+def prctl(option: int, value: int) -> bool:
+    return _prctl is not None and _prctl(option, value, 0, 0, 0) == 0
+
+
+def become_subreaper() -> None:
+    """From now on orphaned descendants become our children, however they daemonised."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """In a child: be killed when the runner dies, also if it has died already."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def parents() -> dict[int, int]:
+    """Each process of this machine and its parent."""
+    found: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                # The program's name stands in brackets and may itself hold brackets and blanks.
+                found[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue  # it ended while we looked
+    return found
+
+
+def descendants() -> list[int]:
+    """Everything below this process, children first."""
+    below: dict[int, list[int]] = {}
+    for pid, parent in parents().items():
+        below.setdefault(parent, []).append(pid)
+    found: list[int] = []
+    level = [os.getpid()]
+    while level:
+        level = [child for pid in level for child in below.get(pid, ())]
+        found += level
+    return found
+
+
+def kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def kill_group(pid: int, number: int) -> None:
+    """Signal a child of ours and its process group; the child may not lead one yet."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+        return
+    kill(pid, number)
+
+
+def kill_descendants() -> None:
+    for pid in descendants():
+        kill(pid, signal.SIGKILL)
+
+
+@dataclass
+class Usage:
+    cpu_seconds: float = 0.0
+    max_rss_kb: int = 0
+
+    def add(self, rusage: os.struct_rusage_type) -> None:  # type: ignore[name-defined]
+        self.cpu_seconds += rusage.ru_utime + rusage.ru_stime
+        self.max_rss_kb = max(self.max_rss_kb, rusage.ru_maxrss)
+
+
+def has_ended(pid: int, usage: Usage) -> bool:
+    """Whether this child has ended. It stays unreaped, so that its number, which is also its
+    group's, cannot be taken by another; orphans that ended meanwhile are reaped."""
+    while True:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None or ended.si_pid == pid:
+            return ended is not None
+        usage.add(os.wait4(ended.si_pid, 0)[2])
+
+
+def end_descendants(bell: Bell, usage: Usage) -> bool:
+    """Kill and reap everything below us. False if something cannot be killed (another user's)."""
+    give_up_at = time.monotonic() + END_SECONDS
+    while True:
+        try:
+            pid, _, rusage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return True
+        if pid:
+            usage.add(rusage)
+            continue
+        if time.monotonic() > give_up_at:
+            return False
+        kill_descendants()
+        bell.wait(0.01)

@@ -1,0 +1,151 @@
+"""A member's report: how its end is put into words. Pure, but for the names of signals."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from node.watch import Ended
+
+Report = dict[str, Any]
+
+RESULT_LIMIT = 1_000_000  # bytes of JSON
+REPORT_LIMIT = 6_000_000  # bytes of JSON: bytes that are no UTF-8 take six each
+
+
+class MemberError(Exception):
+    """Why a member failed, in words for its user."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+def failure(error: MemberError) -> Report:
+    return {"outcome": "failed", "error_type": error.error_type, "error": str(error)}
+
+
+def too_large(size: int) -> MemberError:
+    return MemberError(
+        "result_too_large",
+        f"the result is {size:,} bytes, more than the {RESULT_LIMIT:,} that are kept; "
+        "write it to a file and name that file in outputs",
+    )
+
+
+def blank(attempt: Any, started_at: float) -> Report:
+    """A report on a member that has done nothing yet."""
+    return {
+        "attempt": attempt,
+        "outcome": "failed",
+        "exit_code": None,
+        "signal": None,
+        "error": "",
+        "error_type": "",
+        "traceback": "",
+        "result": None,
+        "started_at": started_at,
+        "run_seconds": 0.0,
+        "cpu_seconds": 0.0,
+        "max_rss_kb": None,
+        "stdout": {"text": "", "total": 0, "left_out": 0, "left_out_at": 0},
+        "stderr": {"text": "", "total": 0, "left_out": 0, "left_out_at": 0},
+        "artifacts": [],
+    }
+
+
+def encode(report: Report, ended: Ended | None) -> str:
+    """As JSON, with less of the output where it would not fit a message."""
+    text = json.dumps(report)
+    keep = ended.stdout.limit if ended else 0
+    while ended and keep and len(text) > REPORT_LIMIT:
+        keep //= 2
+        report["stdout"] = ended.stdout.finish(keep)
+        report["stderr"] = ended.stderr.finish(keep)
+        text = json.dumps(report)
+    return text
+
+
+def plural(number: float, word: str) -> str:
+    return f"{number:g} {word}" if number == 1 else f"{number:g} {word}s"
+
+
+def _memory_hint(ended: Ended, memory_mb: int | None) -> str:
+    if memory_mb and ended.signal in ("SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS"):
+        return f"; it may have reached its memory limit of {memory_mb} MB"
+    return "; the node may have run out of memory" if ended.signal == "SIGKILL" else ""
+
+
+def verdict(
+    ended: Ended,
+    *,
+    is_function: bool,
+    timeout_seconds: float | None,
+    memory_mb: int | None,
+    cpu_seconds: float | None,
+) -> Report:
+    """Outcome, error and result of a member that ran in a process of its own."""
+    note = ended.note or {}
+    if ended.stopped == "cancel":
+        return _failed("cancelled", "cancelled while it ran", outcome="cancelled")
+    if ended.stopped:
+        limit = plural(timeout_seconds or 0, "second")
+        return _failed("timeout", f"ran longer than its limit of {limit}", outcome="timed_out")
+    if ended.signal == "SIGXCPU" or (ended.signal == "SIGKILL" and _cpu_is_up(ended, cpu_seconds)):
+        limit = plural(cpu_seconds or 0, "CPU second")
+        return _failed("cpu_limit", f"used more than its limit of {limit}")
+    if ended.signal:
+        return _failed("signal", f"killed by {ended.signal}{_memory_hint(ended, memory_mb)}")
+    if "error" in note:
+        return _failed_by_note(note, memory_mb)
+    if is_function and "exit" not in note:
+        return _function_result(note, ended)
+    if ended.exit_code:
+        hint = ended.stderr.last_line()
+        status = f"exited with status {ended.exit_code}"
+        return _failed("exit", f"{status}: {hint}" if hint else status)
+    return {"outcome": "succeeded"}
+
+
+def _failed(error_type: str, error: str, outcome: str = "failed") -> Report:
+    return {"outcome": outcome, "error_type": error_type, "error": error}
+
+
+def _cpu_is_up(ended: Ended, cpu_seconds: float | None) -> bool:
+    return bool(cpu_seconds) and ended.usage.cpu_seconds >= (cpu_seconds or 0)
+
+
+def _failed_by_note(note: Report, memory_mb: int | None) -> Report:
+    """The child's side says why. It shares its process with the user's code: trust no types."""
+    error, error_type = str(note["error"])[:2000], str(note.get("error_type", ""))[:200]
+    if error_type == "MemoryError" and memory_mb:
+        error += f" (its memory limit is {memory_mb} MB)"
+    failed = _failed(error_type, error)
+    failed["traceback"] = str(note.get("traceback", ""))[:16_000]
+    return failed
+
+
+def _function_result(note: Report, ended: Ended) -> Report:
+    if not isinstance(note.get("result"), str):
+        code = ended.exit_code
+        return _failed("exit", f"its process exited with status {code} without returning a value")
+    try:
+        return {"outcome": "succeeded", "result": checked_result(note["result"])}
+    except MemberError as error:
+        return failure(error)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def checked_result(text: str) -> str:
+    """The text itself, if it is JSON of an acceptable size."""
+    if len(text) > RESULT_LIMIT:
+        raise too_large(len(text))
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MemberError("result_not_json", f"the result is not JSON: {error}") from None
+    return text
