@@ -119,7 +119,7 @@ class Job(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     run_seconds = models.FloatField(null=True, blank=True)
     node = models.ForeignKey("cluster.Node", null=True, blank=True, on_delete=models.PROTECT)
-    result = models.TextField(null=True, blank=True)  # JSON text  # noqa: DJ001
+    result = models.TextField(null=True, blank=True)  # JSON text
     error = models.TextField(blank=True)
     exit_code = models.SmallIntegerField(null=True, blank=True)
 
@@ -170,7 +170,7 @@ class Attempt(models.Model):
     claimed_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    outcome = models.CharField(max_length=9, choices=Outcome, null=True, blank=True)  # noqa: DJ001
+    outcome = models.CharField(max_length=9, choices=Outcome, null=True, blank=True)
     exit_code = models.SmallIntegerField(null=True, blank=True)
     error_type = models.CharField(max_length=100, blank=True)
     error = models.TextField(blank=True)
@@ -178,6 +178,8 @@ class Attempt(models.Model):
     run_seconds = models.FloatField(null=True, blank=True)
     cpu_seconds = models.FloatField(null=True, blank=True)
     max_rss_kb = models.BigIntegerField(null=True, blank=True)
+    stdout_bytes = models.BigIntegerField(default=0)  # written; what is kept may be less
+    stderr_bytes = models.BigIntegerField(default=0)
 
     class Meta:
         ordering = ["job", "number"]

@@ -1,0 +1,308 @@
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import MultiPartParser
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from cluster import nodes
+from jobs import cleanup, counts, files, filters, lifecycle, output, submit
+from jobs.models import FINAL_STATES, Attempt, File, Job, JobQuerySet, State, Sweep
+from jobs.parsers import RawBody
+from jobs.representations import (
+    ArtifactOut,
+    FileOut,
+    JobDetailOut,
+    JobOut,
+    SweepOut,
+)
+from jobs.serializers import JobIn, SweepIn
+
+MOST_OUTPUT = 4 * 2**20  # bytes in one answer
+
+
+class Conflict(APIException):
+    """The row is in a state that does not allow it."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+
+class ByKey(CursorPagination):
+    ordering = "-id"
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 1000
+
+
+def job_context() -> dict[str, Any]:
+    return {"now": timezone.now(), "views": nodes.views({})}
+
+
+def with_parts(jobs: JobQuerySet) -> QuerySet[Job]:
+    return jobs.select_related("spec", "need", "owner", "node")
+
+
+def represent(pk: int) -> dict[str, Any]:
+    job = get_object_or_404(with_parts(Job.objects.all()).prefetch_related("attempts__node"), pk=pk)
+    return dict(JobDetailOut(job, context=job_context()).data)
+
+
+def may_change(request: Request, owner_id: int) -> None:
+    if not (request.user.is_staff or request.user.pk == owner_id):
+        raise PermissionDenied(_("It belongs to somebody else."))
+
+
+def own_job(request: Request, pk: int) -> JobQuerySet:
+    """The one job, as a queryset, after checking that this user may change it."""
+    job = get_object_or_404(Job.objects.only("owner_id"), pk=pk)
+    may_change(request, job.owner_id)
+    return Job.objects.filter(pk=pk)
+
+
+ONCE = ("q", "since", "until")
+FILTERS = [OpenApiParameter(name, str, many=name not in ONCE) for name in filters.NAMES]
+FILTERS += [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
+
+
+class JobList(APIView):
+    @extend_schema(parameters=FILTERS, responses=JobOut(many=True))
+    def get(self, request: Request) -> Response:
+        """The newest first; `next` leads on."""
+        try:
+            jobs = filters.filtered(request.query_params, timezone.now())
+        except filters.BadFilter as bad:
+            raise ValidationError({bad.field: [str(bad)]}) from None
+        pager = ByKey()
+        page = pager.paginate_queryset(with_parts(jobs), request, self)
+        return pager.get_paginated_response(JobOut(page, many=True, context=job_context()).data)
+
+    @extend_schema(request=JobIn, responses={201: JobDetailOut})
+    def post(self, request: Request) -> Response:
+        """Queue a job. 201 means it is committed."""
+        checked = JobIn(data=request.data)
+        checked.is_valid(raise_exception=True)
+        job = submit.submit(checked.validated_data, request.user, timezone.now())
+        return Response(represent(job.pk), status=status.HTTP_201_CREATED)
+
+
+class JobStatus(APIView):
+    @extend_schema(responses={200: dict[str, int]})
+    def get(self, request: Request) -> Response:
+        """How many jobs are in which state, and how long the oldest has been ready."""
+        now = timezone.now()
+        by_state = counts.by_state(Job.objects.all())
+        oldest = Job.objects.filter(state=State.QUEUED, run_at__lte=now).order_by("run_at").first()
+        return Response({
+            **by_state,
+            "total": sum(by_state.values()),
+            "oldest_queued_seconds": (now - oldest.run_at).total_seconds() if oldest else None,
+        })  # fmt: skip
+
+
+class JobDetail(APIView):
+    @extend_schema(responses=JobDetailOut)
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(represent(pk))
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, pk: int) -> Response:
+        """Delete a job that has ended, with its output and artifacts."""
+        if not sum(cleanup.delete(own_job(request, pk))):
+            raise Conflict(_("It has not ended yet; cancel it first."))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class JobCancel(APIView):
+    @extend_schema(request=None, responses=JobDetailOut)
+    def post(self, request: Request, pk: int) -> Response:
+        """Cancel: at once where queued, as soon as its node obeys where running."""
+        job = own_job(request, pk)
+        if not lifecycle.cancel(job, timezone.now()):
+            state = job.values_list("state", flat=True).first()
+            if state in FINAL_STATES:
+                raise Conflict(_("It has ended already: %(state)s.") % {"state": state})
+        return Response(represent(pk))
+
+
+class JobRequeue(APIView):
+    @extend_schema(request=None, responses=JobDetailOut)
+    def post(self, request: Request, pk: int) -> Response:
+        """Run a job that has ended again, as a new attempt on the same job."""
+        if not lifecycle.requeue(own_job(request, pk), timezone.now()):
+            raise Conflict(_("It has not ended yet."))
+        return Response(represent(pk))
+
+
+class JobOutput(APIView):
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("stream", str, enum=["stdout", "stderr"]),
+            OpenApiParameter("attempt", int, description="number; default: the last one"),
+            OpenApiParameter("offset", int),
+            OpenApiParameter("limit", int, description="bytes, at most 4 MB"),
+            OpenApiParameter("raw", bool, description="1: the bytes as an attachment"),
+        ],
+        responses={200: dict[str, Any]},
+    )
+    def get(self, request: Request, pk: int) -> Response | HttpResponse:
+        """What an attempt wrote so far. `left_out` says how many bytes the cap dropped."""
+        params = request.query_params
+        stream = params.get("stream", "stdout")
+        if stream not in ("stdout", "stderr"):
+            raise ValidationError({"stream": [_("Either stdout or stderr.")]})
+        attempt = find_attempt(pk, params.get("attempt"))
+        offset = whole(params, "offset", 0, 2**62)
+        pieces = output.read(attempt.pk, stream, offset, whole(params, "limit", 2**20, MOST_OUTPUT))
+        if params.get("raw") in ("1", "true"):
+            return attachment(b"".join(data for _at, data in pieces), f"job-{pk}-{stream}.txt")
+        if attempt.finished_at is None:
+            pieces = output.whole_characters(pieces)
+        return Response(output_answer(attempt, stream, offset, pieces))
+
+
+def output_answer(
+    attempt: Attempt, stream: str, offset: int, pieces: list[tuple[int, bytes]]
+) -> dict[str, Any]:
+    end = pieces[-1][0] + len(pieces[-1][1]) if pieces else offset
+    read = sum(len(data) for _at, data in pieces)
+    total = max(end, attempt.stdout_bytes if stream == "stdout" else attempt.stderr_bytes)
+    return {
+        "attempt": attempt.number,
+        "stream": stream,
+        "offset": offset,
+        "next_offset": end,
+        "total": total,
+        "left_out": max(0, end - offset - read),
+        "complete": attempt.finished_at is not None and end >= total,
+        "text": output.text(pieces, offset),
+    }
+
+
+def find_attempt(job: int, number: str | None) -> Attempt:
+    attempts = Attempt.objects.filter(job=job)
+    if number is not None:
+        if not number.isdigit():
+            raise ValidationError({"attempt": [_("A number.")]})
+        return get_object_or_404(attempts, number=int(number))
+    newest = attempts.order_by("-number").first()
+    if newest is None:
+        get_object_or_404(Job, pk=job)
+        raise Http404(_("It has not run yet."))
+    return newest
+
+
+def whole(params: Any, name: str, default: int, most: int) -> int:
+    text = params.get(name, str(default))
+    if not text.isdigit() or int(text) > most:
+        raise ValidationError({name: [_("A whole number up to %(most)s.") % {"most": most}]})
+    return int(text)
+
+
+def attachment(data: bytes, name: str) -> HttpResponse:
+    answer = HttpResponse(data, content_type="text/plain; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+class JobArtifacts(APIView):
+    @extend_schema(responses=ArtifactOut(many=True))
+    def get(self, request: Request, pk: int) -> Response:
+        """The files that the attempts left behind."""
+        job = get_object_or_404(Job, pk=pk)
+        attempts = Attempt.objects.filter(job=job).prefetch_related("artifacts__attempt")
+        found = [artifact for attempt in attempts for artifact in attempt.artifacts.all()]
+        return Response(ArtifactOut(found, many=True).data)
+
+
+class SweepList(APIView):
+    @extend_schema(responses=SweepOut(many=True))
+    def get(self, request: Request) -> Response:
+        pager = ByKey()
+        page = pager.paginate_queryset(sweeps(), request, self) or []
+        answer = SweepOut(page, many=True, context=sweep_context([sweep.pk for sweep in page]))
+        return pager.get_paginated_response(answer.data)
+
+    @extend_schema(request=SweepIn, responses={201: SweepOut})
+    def post(self, request: Request) -> Response:
+        """Queue one job for each set of arguments."""
+        checked = SweepIn(data=request.data)
+        checked.is_valid(raise_exception=True)
+        sweep = submit.submit_sweep(checked.validated_data, request.user, timezone.now())
+        answer = SweepOut(sweep, context=sweep_context([sweep.pk]))
+        return Response(answer.data, status=status.HTTP_201_CREATED)
+
+
+class SweepDetail(APIView):
+    @extend_schema(responses=SweepOut)
+    def get(self, request: Request, pk: int) -> Response:
+        sweep = get_object_or_404(sweeps(), pk=pk)
+        return Response(SweepOut(sweep, context=sweep_context([pk])).data)
+
+
+def sweeps() -> QuerySet[Sweep]:
+    return Sweep.objects.select_related("owner", "spec")
+
+
+def sweep_context(pks: list[int]) -> dict[str, Any]:
+    by_sweep = counts.of_sweeps(pks)
+    return {"counts": by_sweep, "finished": counts.finished(by_sweep)}
+
+
+class FileList(APIView):
+    parser_classes = [MultiPartParser, RawBody]
+
+    @extend_schema(
+        request={"application/octet-stream": bytes, "multipart/form-data": {"type": "object"}},
+        responses={201: FileOut},
+    )
+    def post(self, request: Request) -> Response:
+        """Upload an input file: the raw body, or the field `file` of a form."""
+        sent = request.data
+        if "file" not in sent:
+            raise ValidationError({"file": [_("Send the bytes as the body, or as this field.")]})
+        try:
+            file = files.store(sent["file"].chunks(), request.user, timezone.now())
+        except files.TooLarge as error:
+            raise ValidationError({"file": [str(error)]}) from None
+        return Response(FileOut(file).data, status=status.HTTP_201_CREATED)
+
+
+class FileDetail(APIView):
+    @extend_schema(
+        parameters=[OpenApiParameter("name", str, description="to save it under")],
+        responses={200: bytes},
+    )
+    def get(self, request: Request, digest: str) -> FileResponse:
+        """The bytes, always as an attachment."""
+        file = get_object_or_404(File, pk=digest)
+        try:
+            stream = open(files.path(file.pk), "rb")  # noqa: SIM115  FileResponse closes it
+        except OSError:
+            raise Http404(_("Its bytes are gone from this machine.")) from None
+        name = request.query_params.get("name", file.pk.replace(":", "-"))[:200]
+        return FileResponse(
+            stream, as_attachment=True, filename=name, content_type="application/octet-stream"
+        )
+
+
+class DispyCleanup(APIView):
+    permission_classes = [IsAdminUser]
+
+    @extend_schema(request=None, responses={200: dict[str, int]})
+    def post(self, request: Request) -> Response:
+        """Delete finished jobs that are older than the retention (RETENTION_DAYS)."""
+        if not settings.RETENTION_DAYS:
+            raise Conflict(_("RETENTION_DAYS is 0: everything is kept."))
+        cleaned = cleanup.cleanup(timezone.now(), settings.RETENTION_DAYS)
+        return Response({"cleaned": cleaned.jobs, "files": cleaned.files, "bytes": cleaned.bytes})

@@ -1,0 +1,18 @@
+from django.urls import path
+
+from jobs import api
+
+urlpatterns = [
+    path("jobs", api.JobList.as_view(), name="api-jobs"),
+    path("jobs/status", api.JobStatus.as_view(), name="api-job-status"),
+    path("jobs/<int:pk>", api.JobDetail.as_view(), name="api-job"),
+    path("jobs/<int:pk>/cancel", api.JobCancel.as_view(), name="api-job-cancel"),
+    path("jobs/<int:pk>/requeue", api.JobRequeue.as_view(), name="api-job-requeue"),
+    path("jobs/<int:pk>/output", api.JobOutput.as_view(), name="api-job-output"),
+    path("jobs/<int:pk>/artifacts", api.JobArtifacts.as_view(), name="api-job-artifacts"),
+    path("sweeps", api.SweepList.as_view(), name="api-sweeps"),
+    path("sweeps/<int:pk>", api.SweepDetail.as_view(), name="api-sweep"),
+    path("files", api.FileList.as_view(), name="api-files"),
+    path("files/<str:digest>", api.FileDetail.as_view(), name="api-file"),
+    path("dispy/cleanup", api.DispyCleanup.as_view(), name="api-dispy-cleanup"),
+]

@@ -1,0 +1,221 @@
+"""The dispatcher's pass: record, cancel, claim, send. All the waiting is in the command."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from django.db import DatabaseError, transaction
+
+from cluster import nodes, strategies
+from cluster.engine.events import (
+    BundleEnded,
+    BundleGone,
+    Event,
+    NodeGone,
+    NodeReading,
+    NodeSeen,
+    NodeTrouble,
+    Progress,
+)
+from jobs import catalog, files, lease, lifecycle
+from jobs.bundles import RunTimes
+from jobs.claim import MOST, Bundle, claim
+from jobs.lifecycle import Closing
+from jobs.models import Attempt, Job, Outcome, Spec, State
+from jobs.record import News, record
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 3.0  # lease and node readings share one commit
+REST_SECONDS = 1.0  # for a node that turned a bundle away
+
+
+class Carrier(Protocol):
+    """What the dispatcher needs of an engine."""
+
+    def send(
+        self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = ()
+    ) -> bool: ...
+    def cancel(self, bundle: int) -> None: ...
+    def take_events(self) -> list[Event]: ...
+    def incoming(self, name: str) -> Path | None: ...
+
+
+@dataclass
+class Desk:
+    """What the dispatcher keeps in memory: all of it can be lost."""
+
+    epoch: int
+    strategy: str = strategies.DEFAULT
+    times: RunTimes = field(default_factory=RunTimes)
+    events: list[Event] = field(default_factory=list)  # taken, not yet committed
+    readings: dict[str, NodeReading] = field(default_factory=dict)
+    resting: dict[int, datetime] = field(default_factory=dict)  # node -> until
+    cancelling: set[int] = field(default_factory=set)  # bundles
+    appetite: int = 16
+    next_beat: datetime | None = None
+
+
+def run_once(engine: Carrier, desk: Desk, now: datetime) -> int:
+    """One pass: what came back, what is to stop, what can go out. Returns things done."""
+    done = take_news(engine, desk, now)
+    done += cancel(engine, desk)
+    done += dispatch(engine, desk, now)
+    beat(desk, now)
+    return done
+
+
+def take_news(engine: Carrier, desk: Desk, now: datetime) -> int:
+    """Record the engine's events in one transaction; kept in memory until it commits."""
+    for event in engine.take_events():
+        if isinstance(event, NodeReading):
+            desk.readings[event.address] = event
+        else:
+            desk.events.append(event)
+    if not desk.events:
+        return 0
+    try:
+        write_news(desk.events, engine, desk, now)
+    except (DatabaseError, lease.LeaseLost):
+        raise
+    except Exception:
+        logger.exception("an event could not be recorded; taking them one by one")
+        for event in desk.events:
+            write_alone(event, engine, desk, now)
+    done = len(desk.events)
+    desk.events.clear()
+    return done
+
+
+def write_alone(event: Event, engine: Carrier, desk: Desk, now: datetime) -> None:
+    """One event that may be the bad one: set aside, so that it cannot jam the pass."""
+    try:
+        write_news([event], engine, desk, now)
+    except (DatabaseError, lease.LeaseLost):
+        raise
+    except Exception:
+        logger.exception("set aside: %r", event)
+        if isinstance(event, BundleEnded):
+            reason = "its answer could not be recorded"
+            write_news([BundleGone(event.bundle, event.address, reason)], engine, desk, now)
+
+
+def write_news(events: list[Event], engine: Carrier, desk: Desk, now: datetime) -> None:
+    news: list[News] = []
+    with transaction.atomic():
+        lease.fence("dispatcher", desk.epoch)
+        for event in events:
+            if isinstance(event, Progress | BundleEnded | BundleGone):
+                news.append(event)
+            else:
+                write_node(event, now)
+        learnt = record(news, engine, now) if news else []
+    for spec, node, run_seconds in learnt:
+        desk.times.note(spec, node, run_seconds)
+    desk.cancelling -= {event.bundle for event in news if not isinstance(event, Progress)}
+
+
+def write_node(event: Event, now: datetime) -> None:
+    match event:
+        case NodeSeen():
+            nodes.seen(
+                event.address, event.name, event.cpus, event.platform, event.version,
+                event.patched, event.passport, now,
+            )  # fmt: skip
+            logger.info("node %s is up", event.name)
+        case NodeGone():
+            nodes.gone(event.address, event.reason, now)
+            logger.warning("node %s is gone: %s", event.address, event.reason)
+        case NodeTrouble():
+            nodes.troubled(event.address, event.reason, now)
+            logger.warning("node %s: %s", event.address, event.reason)
+
+
+def cancel(engine: Carrier, desk: Desk) -> int:
+    """Pass on what people asked to stop; the engine repeats it until the bundle ends."""
+    wanted = Attempt.objects.filter(
+        finished_at=None, job__state=State.RUNNING, job__cancel_requested_at__isnull=False
+    )
+    fresh = set(wanted.values_list("bundle", flat=True)) - desk.cancelling
+    for bundle in fresh:
+        engine.cancel(bundle)
+    desk.cancelling |= fresh
+    return len(fresh)
+
+
+def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
+    """Claim, commit, then send."""
+    desk.resting = {node: until for node, until in desk.resting.items() if until > now}
+    packed = claim(
+        desk.epoch, now, desk.strategy, desk.times, set(desk.resting), min(MOST, desk.appetite)
+    )
+    if not packed:
+        return 0
+    specs = Spec.objects.in_bulk({job.spec for bundle in packed for job in bundle.jobs})
+    for bundle in packed:
+        text, needed = parcel(bundle, specs)
+        if not engine.send(bundle.id, bundle.choice.node.address, text, needed):
+            turned_away(bundle, desk, now)
+    claimed = sum(len(bundle.jobs) for bundle in packed)
+    desk.appetite = max(16, 4 * claimed)
+    return claimed
+
+
+def parcel(bundle: Bundle, specs: dict[int, Spec]) -> tuple[str, list[tuple[str, Path]]]:
+    """The bundle as the runner takes it, and the files it needs on the node."""
+    bodies = {str(spec): specs[spec].body for spec in {job.spec for job in bundle.jobs}}
+    digests = {digest for body in bodies.values() for digest in body.get("files", {}).values()}
+    tasks = None
+    if any(body["kind"] == "function" for body in bodies.values()):
+        tasks = catalog.archive()
+        digests.add(tasks)
+    head = {"bundle": bundle.id, "tasks": tasks, "specs": bodies}
+    members = ",".join(
+        f'{{"attempt":{bundle.attempts[job.id]},"spec":"{job.spec}","args":{job.args},'
+        f'"job":{job.id},"number":{job.tried + 1}}}'
+        for job in bundle.jobs
+    )
+    text = f'{json.dumps(head)[:-1]}, "members": [{members}]}}'
+    return text, [(digest, files.path(digest)) for digest in sorted(digests)]
+
+
+def turned_away(bundle: Bundle, desk: Desk, now: datetime) -> None:
+    """The node would not take it: back into the queue at no cost, and the node rests a moment."""
+    desk.resting[bundle.node] = now + timedelta(seconds=REST_SECONDS)
+    back = [
+        Closing(pk, Outcome.RELEASED, error="the node had no free slot after all")
+        for pk in bundle.attempts.values()
+    ]
+    with transaction.atomic():
+        lease.fence("dispatcher", desk.epoch)
+        lifecycle.close(back, now)
+
+
+def beat(desk: Desk, now: datetime) -> None:
+    """Every few seconds, in one commit: we are alive, and the nodes read so."""
+    if desk.next_beat and now < desk.next_beat:
+        return
+    desk.next_beat = now + timedelta(seconds=BEAT_SECONDS)
+    with transaction.atomic():
+        lease.renew("dispatcher", desk.epoch, now)
+        for address, event in desk.readings.items():
+            nodes.reading(
+                address, now, cpu_percent=event.cpu_percent_used, memory_free=event.memory_free,
+                disk_free=event.disk_free, swap_percent=event.swap_percent_used,
+            )  # fmt: skip
+    desk.readings.clear()
+
+
+def open_bundles() -> dict[int, str]:
+    """What an earlier dispatcher left running: bundle -> node address."""
+    rows = Attempt.objects.filter(finished_at=None)
+    return dict(rows.values_list("bundle", "node__address").distinct().order_by())
+
+
+def idle() -> bool:
+    """Nothing queued that could start, nothing running."""
+    return not Job.objects.filter(state__in=[State.QUEUED, State.RUNNING]).exists()

@@ -1,0 +1,102 @@
+"""The job list's filters, the same words for API and pages. They live in the URL."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import Q
+from django.http import QueryDict
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive, make_aware
+from django.utils.translation import gettext as _
+
+from jobs.models import Job, JobQuerySet, Kind, State
+
+ALIASES = {"pending": State.QUEUED, "completed": State.SUCCEEDED}
+REASONS = ("scheduled", "retrying", "pending", "cancelling")
+NAMES = ("state", "reason", "kind", "sweep", "spec", "node", "owner", "q", "since", "until")
+
+
+class BadFilter(ValueError):
+    """A filter that makes no sense; `field` names it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def filtered(params: QueryDict, now: datetime) -> JobQuerySet:
+    """The jobs that match; a repeated parameter means any of its values."""
+    jobs = Job.objects.all()
+    if states := params.getlist("state"):
+        jobs = jobs.filter(state__in=[state(word) for word in states])
+    if reasons := params.getlist("reason"):
+        jobs = with_reason(jobs, reasons, now)
+    if kinds := params.getlist("kind"):
+        jobs = jobs.filter(spec__kind__in=[kind(word) for word in kinds])
+    for name, lookup in (("sweep", "sweep__in"), ("spec", "spec__in")):
+        if numbers := params.getlist(name):
+            jobs = jobs.filter(**{lookup: [number(name, text) for text in numbers]})
+    for name, lookup in (("node", "node__name__in"), ("owner", "owner__username__in")):
+        if words := params.getlist(name):
+            jobs = jobs.filter(**{lookup: words})
+    for name, lookup in (("since", "created_at__gte"), ("until", "created_at__lt")):
+        if text := params.get(name):
+            jobs = jobs.filter(**{lookup: moment(name, text)})
+    if text := params.get("q", "").strip():
+        jobs = matching(jobs, text)
+    return jobs
+
+
+def with_reason(jobs: JobQuerySet, words: list[str], now: datetime) -> JobQuerySet:
+    """Queued or running for one of these reasons: computed, never stored."""
+    queued = Q(state=State.QUEUED)
+    conditions = {
+        "scheduled": queued & Q(run_at__gt=now, tried=0),
+        "retrying": queued & Q(run_at__gt=now, tried__gt=0),
+        "pending": queued & Q(run_at__lte=now),
+        "cancelling": Q(state=State.RUNNING, cancel_requested_at__isnull=False),
+    }
+    wanted = Q()
+    for word in words:
+        wanted |= conditions[one_of("reason", word, conditions)]
+    return jobs.filter(wanted)
+
+
+def matching(jobs: JobQuerySet, text: str) -> JobQuerySet:
+    """By number, or by a part of the name or of what runs."""
+    found = Q(name__icontains=text) | Q(spec__title__icontains=text)
+    if text.isdigit() and len(text) < 19:
+        found |= Q(pk=int(text))
+    return jobs.filter(found)
+
+
+def state(word: str) -> str:
+    return ALIASES.get(word) or one_of("state", word, [s.value for s in State])
+
+
+def kind(word: str) -> str:
+    return one_of("kind", word, [k.value for k in Kind])
+
+
+def one_of(field: str, word: str, known: Iterable[str]) -> str:
+    if word in known:
+        return word
+    message = _("One of %(known)s, not %(word)s.")
+    raise BadFilter(field, message % {"known": ", ".join(known), "word": word})
+
+
+def number(field: str, text: str) -> int:
+    if not text.isdigit() or len(text) > 18:
+        raise BadFilter(field, _("A number, not %(text)s.") % {"text": text})
+    return int(text)
+
+
+def moment(field: str, text: str) -> datetime:
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        found = None
+    if found is None:
+        message = _("A moment like 2026-11-24T10:00:00Z, not %(text)s.")
+        raise BadFilter(field, message % {"text": text})
+    return make_aware(found) if is_naive(found) else found

@@ -1,0 +1,205 @@
+"""What the nodes said, written into the rows. Every text here may come from a hostile node."""
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from cluster.engine.events import BundleEnded, BundleGone, Progress
+from jobs import files, lifecycle, output
+from jobs.lifecycle import Closing
+from jobs.models import Artifact, Attempt, OnLost, Outcome
+
+logger = logging.getLogger(__name__)
+
+News = Progress | BundleEnded | BundleGone
+CONCLUSIVE = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED)
+MOST_TEXT = 20_000  # characters of an error or traceback kept
+
+
+class Incoming(Protocol):
+    def incoming(self, name: str) -> Path | None: ...
+
+
+@dataclass
+class OpenAttempt:
+    id: int
+    spec: int
+    node: int
+    address: str
+    started: bool
+    on_lost: str
+    cancel_requested: bool
+    owner: int
+
+
+@dataclass
+class Folded:
+    """One drain's news, ready to be written."""
+
+    closings: list[Closing] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    started: set[int] = field(default_factory=set)
+    pieces: list[dict[str, Any]] = field(default_factory=list)
+
+
+def open_attempts(bundles: Iterable[int]) -> dict[int, dict[int, OpenAttempt]]:
+    """By bundle and attempt, in the order in which the runner takes them."""
+    found: dict[int, dict[int, OpenAttempt]] = defaultdict(dict)
+    rows = Attempt.objects.filter(bundle__in=set(bundles), finished_at=None).order_by("id")
+    for bundle, pk, started_at, cancel, *rest in rows.values_list(
+        "bundle", "id", "started_at", "job__cancel_requested_at", "job__spec", "node",
+        "node__address", "job__on_lost", "job__owner",
+    ):  # fmt: skip
+        spec, node, address, on_lost, owner = rest
+        found[bundle][pk] = OpenAttempt(
+            pk, spec, node, address, started_at is not None, on_lost, cancel is not None, owner
+        )
+    return found
+
+
+def record(news: list[News], engine: Incoming, now: datetime) -> list[tuple[int, int, float]]:
+    """Write one drain's news; within the caller's transaction.
+
+    Returns (spec, node, run seconds) of what ended, for those who learn from it.
+    """
+    by_bundle = open_attempts(event.bundle for event in news)
+    folded = Folded()
+    for event in news:
+        mine = by_bundle.get(event.bundle, {})
+        fold(event, {pk: a for pk, a in mine.items() if a.address == event.address}, folded, now)
+    lifecycle.mark_started(folded.started, now)
+    everyone = {pk: attempt for mine in by_bundle.values() for pk, attempt in mine.items()}
+    output.add_live(folded.pieces, set(everyone))
+    closed = lifecycle.close(folded.closings, now)
+    reports = list({r["attempt"]: r for r in folded.reports if r["attempt"] in closed}.values())
+    output.settle(reports)
+    for report in reports:
+        keep_artifacts(report, everyone[report["attempt"]], engine, now)
+    return [
+        (everyone[r["attempt"]].spec, everyone[r["attempt"]].node, r["run_seconds"])
+        for r in reports
+    ]
+
+
+def fold(event: News, mine: dict[int, OpenAttempt], folded: Folded, now: datetime) -> None:
+    """Turn one event into closings, for the bundle's own open attempts alone."""
+    if not mine:
+        return  # late or repeated: the first answer stands
+    if isinstance(event, BundleGone):
+        folded.closings += lost(mine, event.reason)
+        return
+    if event.text is None:
+        folded.closings += lost(mine, event.error or "the runner died without an answer")
+        return
+    try:
+        message = json.loads(event.text)
+        ended = [r for r in message.get("ended", ()) if r["attempt"] in mine]
+        newest = max((r["started_at"] + r["run_seconds"] for r in ended), default=0.0)
+        closings = [closing_of(r, mine[r["attempt"]], newest, now) for r in ended]
+        started = mine.keys() & set(message.get("started", ()))
+        pieces = [piece for piece in message.get("output", ()) if piece["attempt"] in mine]
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        logger.exception("node %s answered nonsense for bundle %d", event.address, event.bundle)
+        folded.closings += lost(mine, "the node's answer made no sense")
+        return
+    folded.closings += closings
+    folded.reports += ended
+    folded.started |= started
+    folded.pieces += pieces
+    if isinstance(event, BundleEnded):
+        reported = {closing.attempt for closing in folded.closings}
+        rest = [attempt for pk, attempt in mine.items() if pk not in reported]
+        folded.closings += [release(attempt) for attempt in rest]
+
+
+def closing_of(
+    report: dict[str, Any], attempt: OpenAttempt, newest: float, now: datetime
+) -> Closing:
+    """A runner's report as a closing. Raises KeyError or the like where it is malformed."""
+    outcome = report["outcome"]
+    if outcome not in CONCLUSIVE:
+        raise ValueError(f"no such outcome: {outcome!r}")
+    if outcome == Outcome.CANCELLED and not attempt.cancel_requested:
+        # Stopped with its node, or with another member of its bundle: not the job's doing.
+        return Closing(attempt.id, Outcome.RELEASED, error="stopped before its end")
+    times = lifecycle.on_our_clock(report["started_at"], report["run_seconds"], newest, now)
+    result = report["result"]
+    if result is not None:
+        json.loads(result)
+    return Closing(
+        attempt=attempt.id,
+        outcome=outcome,
+        error=clean(report["error"]),
+        error_type=clean(report["error_type"]),
+        traceback=clean(report["traceback"]),
+        exit_code=report["exit_code"],
+        result=result,
+        started_at=times[0],
+        finished_at=times[1],
+        run_seconds=float(report["run_seconds"]),
+        cpu_seconds=float(report["cpu_seconds"]),
+        max_rss_kb=report["max_rss_kb"],
+        stdout_bytes=int(report["stdout"]["total"]),
+        stderr_bytes=int(report["stderr"]["total"]),
+    )
+
+
+def clean(text: str) -> str:
+    """Text that any database takes: no zero bytes, no lone surrogates, not too long."""
+    return text[:MOST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()
+
+
+def lost(mine: dict[int, OpenAttempt], reason: str) -> list[Closing]:
+    """Close a bundle's attempts when nobody will answer for it.
+
+    Members run in order, so the first open one was in flight and is lost; those behind it
+    go back uncharged, unless a job must never run twice: what is not known counts as started.
+    """
+    closings = []
+    for place, attempt in enumerate(mine.values()):
+        in_flight = place == 0 or attempt.started or attempt.on_lost == OnLost.FAIL
+        if attempt.cancel_requested:
+            closings.append(Closing(attempt.id, Outcome.CANCELLED, error="cancelled"))
+        elif in_flight:
+            closings.append(Closing(attempt.id, Outcome.LOST, error=reason))
+        else:
+            closings.append(release(attempt))
+    return closings
+
+
+def release(attempt: OpenAttempt) -> Closing:
+    return Closing(attempt.id, Outcome.RELEASED, error="its bundle ended before its turn")
+
+
+def keep_artifacts(
+    report: dict[str, Any], attempt: OpenAttempt, engine: Incoming, now: datetime
+) -> None:
+    rows = []
+    for index, entry in enumerate(report.get("artifacts", ())[:100]):
+        row = Artifact(attempt_id=attempt.id, name=clean(entry["name"])[:300], size=entry["size"])
+        row.error = clean(entry["error"])[:300]
+        if not row.error:
+            row.error = take_in(row, entry["digest"], index, attempt, engine, now)
+        rows.append(row)
+    if rows:
+        Artifact.objects.bulk_create(rows)
+
+
+def take_in(
+    row: Artifact, digest: str, index: int, attempt: OpenAttempt, engine: Incoming, now: datetime
+) -> str:
+    """Move a file that arrived into the store; the error in words, or nothing."""
+    flat = f"{attempt.id}-{index}-{digest.removeprefix('sha256:')}"
+    source = engine.incoming(flat)
+    if source is None:
+        return "it did not arrive from the node"
+    try:
+        row.file = files.adopt(source, digest, row.size, attempt.owner, now)
+    except (ValueError, OSError) as error:
+        return str(error)[:300]
+    return ""

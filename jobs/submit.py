@@ -1,0 +1,108 @@
+"""The one way in: check, insert, done. Committed when it returns."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from jobs.models import Job, Sweep
+from jobs.rows import insert_rows
+from jobs.specs import spec_of
+
+WAKE_CHANNEL = "dispycluster"  # PostgreSQL's NOTIFY; on SQLite the dispatcher sees the commit
+MOST_JOBS = 1_000_000  # in one sweep
+JOB_FIELDS = [
+    "name", "spec", "need", "sweep", "owner", "args", "priority", "max_attempts", "on_lost",
+    "strategy", "state", "run_at", "tried", "charged", "losses", "created_at", "error",
+]  # fmt: skip
+
+
+def submit(data: dict[str, Any], owner: Any, now: datetime) -> Job:
+    """Queue one job; `data` as JobIn checked it."""
+    with transaction.atomic():
+        spec = spec_of(data, now)
+        job = Job.objects.create(
+            name=data.get("name", ""),
+            spec=spec,
+            need_id=spec.need_id,
+            owner=owner,
+            args=compact(data.get("args", {})),
+            priority=data.get("priority", 0),
+            max_attempts=data.get("max_attempts", 1),
+            on_lost=data.get("on_lost", "retry"),
+            strategy=data.get("strategy", ""),
+            run_at=data.get("run_at") or now,
+            created_at=now,
+        )
+        wake_dispatcher()
+    return job
+
+
+def submit_sweep(data: dict[str, Any], owner: Any, now: datetime) -> Sweep:
+    """Queue one job for each set of arguments; `data` as SweepIn checked it."""
+    body, over, mode = data["spec"], data["over"], data["mode"]
+    with transaction.atomic():
+        spec = spec_of(body, now)
+        sweep = Sweep.objects.create(
+            name=data.get("name", ""), spec=spec, owner=owner, over=over, mode=mode,
+            total=size(over, mode), created_at=now,
+        )  # fmt: skip
+        fixed = body.get("args", {})
+        name = body.get("name", "") or sweep.name
+        common = (
+            body.get("priority", 0),
+            body.get("max_attempts", 1),
+            body.get("on_lost", "retry"),
+        )
+        strategy, run_at = body.get("strategy", ""), body.get("run_at") or now
+        rows = (
+            (name, spec.pk, spec.need_id, sweep.pk, owner.pk, compact({**fixed, **args}), *common,
+             strategy, "queued", run_at, 0, 0, 0, now, "")
+            for args in expand(over, mode)
+        )  # fmt: skip
+        insert_rows(Job, JOB_FIELDS, rows)
+        wake_dispatcher()
+    return sweep
+
+
+def expand(over: Any, mode: str) -> Iterator[dict[str, Any]]:
+    """Each set of arguments, in order. The last axis of a grid moves fastest."""
+    if mode == "list":
+        yield from over
+        return
+    names, axes = list(over), [values(axis) for axis in over.values()]
+    combine = itertools.product(*axes) if mode == "grid" else zip(*axes, strict=True)
+    for point in combine:
+        yield dict(zip(names, point, strict=True))
+
+
+def values(axis: Any) -> Any:
+    """An axis is a list, or {"range": [start, stop]} or [start, stop, step], stop left out."""
+    return range(*axis["range"]) if isinstance(axis, dict) else axis
+
+
+def size(over: Any, mode: str) -> int:
+    """How many jobs `expand` makes, without making them."""
+    if mode == "list":
+        return len(over)
+    lengths = [len(values(axis)) for axis in over.values()]
+    if mode == "zip":
+        return lengths[0]
+    total = 1
+    for length in lengths:
+        total *= length
+    return total
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def wake_dispatcher() -> None:
+    """Inside the transaction: the dispatcher hears of it with the commit."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {WAKE_CHANNEL}")
