@@ -35,7 +35,8 @@ def seen(
 
 def free_name(wanted: str, pk: int | None = None) -> str:
     """That name, or with a number behind it where another node has it."""
-    taken = set(Node.objects.exclude(pk=pk).values_list("name", flat=True))
+    others = Node.objects.exclude(pk=pk) if pk else Node.objects.all()
+    taken = set(others.values_list("name", flat=True))
     name, number = wanted[:90], 1
     while name in taken:
         number += 1

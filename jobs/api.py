@@ -268,7 +268,7 @@ class FileList(APIView):
     )
     def post(self, request: Request) -> Response:
         """Upload an input file: the raw body, or the field `file` of a form."""
-        sent = request.data
+        sent: Any = request.data
         if "file" not in sent:
             raise ValidationError({"file": [_("Send the bytes as the body, or as this field.")]})
         try:

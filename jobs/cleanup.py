@@ -63,7 +63,7 @@ def delete(jobs: JobQuerySet) -> Iterator[int]:
 def erase(model: type[models.Model], **where: Any) -> int:
     """DELETE without looking for dependants: the caller knows them."""
     rows = model._default_manager.filter(**where).order_by()
-    return rows._raw_delete(rows.db)  # type: ignore[attr-defined]
+    return rows._raw_delete(rows.db)
 
 
 def sweep_up(before: datetime, cleaned: Cleaned) -> None:

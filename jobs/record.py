@@ -51,11 +51,10 @@ def open_attempts(bundles: Iterable[int]) -> dict[int, dict[int, OpenAttempt]]:
     """By bundle and attempt, in the order in which the runner takes them."""
     found: dict[int, dict[int, OpenAttempt]] = defaultdict(dict)
     rows = Attempt.objects.filter(bundle__in=set(bundles), finished_at=None).order_by("id")
-    for bundle, pk, started_at, cancel, *rest in rows.values_list(
-        "bundle", "id", "started_at", "job__cancel_requested_at", "job__spec", "node",
-        "node__address", "job__on_lost", "job__owner",
+    for bundle, pk, spec, node, address, started_at, on_lost, cancel, owner in rows.values_list(
+        "bundle", "id", "job__spec", "node", "node__address", "started_at", "job__on_lost",
+        "job__cancel_requested_at", "job__owner",
     ):  # fmt: skip
-        spec, node, address, on_lost, owner = rest
         found[bundle][pk] = OpenAttempt(
             pk, spec, node, address, started_at is not None, on_lost, cancel is not None, owner
         )
@@ -68,15 +67,22 @@ def record(news: list[News], engine: Incoming, now: datetime) -> list[tuple[int,
     Returns (spec, node, run seconds) of what ended, for those who learn from it.
     """
     by_bundle = open_attempts(event.bundle for event in news)
-    folded = Folded()
+    folded, answered = Folded(), set[int]()
     for event in news:
-        mine = by_bundle.get(event.bundle, {})
-        fold(event, {pk: a for pk, a in mine.items() if a.address == event.address}, folded, now)
+        # Its own open attempts only, and those not answered for earlier in this drain.
+        mine = {
+            pk: attempt
+            for pk, attempt in by_bundle.get(event.bundle, {}).items()
+            if attempt.address == event.address and pk not in answered
+        }
+        before = len(folded.closings)
+        fold(event, mine, folded, now)
+        answered.update(closing.attempt for closing in folded.closings[before:])
     lifecycle.mark_started(folded.started, now)
     everyone = {pk: attempt for mine in by_bundle.values() for pk, attempt in mine.items()}
     output.add_live(folded.pieces, set(everyone))
     closed = lifecycle.close(folded.closings, now)
-    reports = list({r["attempt"]: r for r in folded.reports if r["attempt"] in closed}.values())
+    reports = [report for report in folded.reports if report["attempt"] in closed]
     output.settle(reports)
     for report in reports:
         keep_artifacts(report, everyone[report["attempt"]], engine, now)
@@ -98,7 +104,8 @@ def fold(event: News, mine: dict[int, OpenAttempt], folded: Folded, now: datetim
         return
     try:
         message = json.loads(event.text)
-        ended = [r for r in message.get("ended", ()) if r["attempt"] in mine]
+        by_attempt = {report["attempt"]: report for report in message.get("ended", ())}
+        ended = [report for pk, report in by_attempt.items() if pk in mine]
         newest = max((r["started_at"] + r["run_seconds"] for r in ended), default=0.0)
         closings = [closing_of(r, mine[r["attempt"]], newest, now) for r in ended]
         started = mine.keys() & set(message.get("started", ()))
@@ -112,7 +119,7 @@ def fold(event: News, mine: dict[int, OpenAttempt], folded: Folded, now: datetim
     folded.started |= started
     folded.pieces += pieces
     if isinstance(event, BundleEnded):
-        reported = {closing.attempt for closing in folded.closings}
+        reported = {closing.attempt for closing in closings}
         rest = [attempt for pk, attempt in mine.items() if pk not in reported]
         folded.closings += [release(attempt) for attempt in rest]
 

@@ -44,4 +44,5 @@ def table(model: type[models.Model]) -> str:
 
 
 def column(model: type[models.Model], name: str) -> str:
-    return connection.ops.quote_name(model._meta.get_field(name).column)
+    field: Any = model._meta.get_field(name)
+    return connection.ops.quote_name(field.column)

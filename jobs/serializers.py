@@ -60,7 +60,9 @@ class WorkIn(StrictSerializer):
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     kind = serializers.ChoiceField(choices=Kind.choices)
     command = CommandField(required=False)
-    source = serializers.CharField(required=False, trim_whitespace=False, max_length=MOST_SOURCE)
+    source = serializers.CharField(  # type: ignore[assignment]
+        required=False, trim_whitespace=False, max_length=MOST_SOURCE
+    )
     function = serializers.CharField(required=False, max_length=200)
     isolation = serializers.ChoiceField(choices=["fork", "shared"], required=False)
     args = serializers.DictField(required=False)
@@ -183,10 +185,11 @@ def check_axes(over: Any, mode: str) -> None:
 
 def check_range(name: str, axis: dict[str, Any]) -> None:
     bounds = axis.get("range")
-    good = set(axis) == {"range"} and isinstance(bounds, list) and 2 <= len(bounds) <= 3
-    if not good or not all(type(bound) is int and abs(bound) < 2**53 for bound in bounds):
+    if set(axis) != {"range"} or not isinstance(bounds, list) or len(bounds) not in (2, 3):
         refuse("over", _('%(n)s: a range reads {"range": [start, stop]}.') % {"n": name})
-    if len(bounds) == 3 and bounds[2] == 0:
+    elif not all(type(bound) is int and abs(bound) < 2**53 for bound in bounds):
+        refuse("over", _("%(n)s: a range is made of whole numbers.") % {"n": name})
+    elif len(bounds) == 3 and bounds[2] == 0:
         refuse("over", _("%(n)s: the step must not be 0.") % {"n": name})
 
 

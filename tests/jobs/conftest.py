@@ -1,0 +1,25 @@
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from jobs.dispatcher import Desk, run_once
+from tests.factories import hold_lease
+from tests.fakes import FakeEngine
+
+Pass = Callable[[datetime], int]
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def desk(db: None, now: datetime) -> Desk:
+    return Desk(hold_lease(now))
+
+
+@pytest.fixture
+def one_pass(engine: FakeEngine, desk: Desk) -> Pass:
+    return lambda now: run_once(engine, desk, now)

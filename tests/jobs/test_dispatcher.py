@@ -1,0 +1,311 @@
+"""Flows through run_once, with an engine whose answers the tests choose."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from cluster.engine.events import NodeGone, NodeReading, NodeSeen, NodeTrouble
+from cluster.models import Node
+from jobs import lease, lifecycle
+from jobs.dispatcher import Desk, run_once, take_news
+from jobs.models import Attempt, Job, Output
+from tests.factories import make_job, make_node, make_sweep
+from tests.fakes import FakeEngine, report, stream
+from tests.jobs.conftest import Pass
+
+pytestmark = pytest.mark.django_db
+
+
+def outcomes(job: Job) -> list[str | None]:
+    return [attempt.outcome for attempt in job.attempts.order_by("number")]
+
+
+def test_a_job_goes_out_and_its_answer_is_recorded_once(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now)
+    one_pass(now)
+    job.refresh_from_db()
+    assert job.state == "running"
+    bundle = engine.only()
+    engine.end(bundle, result="42", stdout=stream("hello\n"))
+    engine.end(bundle, "failed", error="a second answer")
+    one_pass(now + timedelta(seconds=2))
+    one_pass(now + timedelta(seconds=3))
+    job.refresh_from_db()
+    assert (job.state, job.result, job.error) == ("succeeded", "42", "")
+    assert job.run_seconds == 0.5
+    assert outcomes(job) == ["succeeded"]
+    assert [bytes(o.data) for o in Output.objects.all()] == [b"hello\n"]
+
+
+def test_a_failure_that_counts_is_tried_again_after_a_pause(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now, max_attempts=2)
+    one_pass(now)
+    engine.end(engine.only(), "failed", error="exited with status 3", exit_code=3)
+    one_pass(now)
+    job.refresh_from_db()
+    assert job.state == "queued"
+    assert job.run_at > now
+    assert not Attempt.objects.filter(finished_at=None).exists()
+    later = job.run_at
+    engine.sent.clear()
+    one_pass(later)
+    engine.end(engine.only(), "failed", error="exited with status 3", exit_code=3)
+    one_pass(later)
+    job.refresh_from_db()
+    assert (job.state, job.exit_code, job.error) == ("failed", 3, "exited with status 3")
+    assert outcomes(job) == ["failed", "failed"]
+
+
+def test_a_lost_attempt_is_tried_again_and_its_late_answer_is_ignored(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now)
+    one_pass(now)
+    first = engine.only()
+    engine.lose(first)
+    engine.end(first, "succeeded")
+    one_pass(now)
+    job.refresh_from_db()
+    assert job.state == "running"  # lost, queued and sent again in one pass
+    assert job.charged == 0
+    assert outcomes(job) == ["lost", None]
+
+
+def test_a_job_that_must_not_run_twice_fails_when_it_is_lost(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now, on_lost="fail", max_attempts=5)
+    one_pass(now)
+    engine.lose(engine.only())
+    one_pass(now)
+    job.refresh_from_db()
+    assert job.state == "failed"
+    assert "lost" in job.error
+
+
+def test_a_job_lost_three_times_is_taken_for_the_cause(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now)
+    for _ in range(3):
+        one_pass(now)
+        [bundle] = engine.sent
+        engine.sent.clear()
+        engine.lose(bundle)
+    one_pass(now)
+    job.refresh_from_db()
+    assert job.state == "failed"
+    assert "lost 3 times" in job.error
+    assert outcomes(job) == ["lost"] * 3
+
+
+def test_members_ride_together_once_their_run_time_is_known(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node(slots=2)
+    make_sweep(200, now)
+    one_pass(now)
+    assert [len(sent["members"]) for sent in engine.sent.values()] == [1, 1]
+    sizes = []
+    while Job.objects.exclude(state="succeeded").exists():
+        for bundle in list(engine.sent):
+            sizes.append(len(engine.sent[bundle]["members"]))
+            engine.end(bundle, run_seconds=0.001)
+            del engine.sent[bundle]
+        one_pass(now)
+    assert sum(sizes) == 200
+    assert max(sizes) > 10
+    assert Attempt.objects.count() == 200
+
+
+def test_a_lost_bundle_costs_only_the_member_in_flight(
+    engine: FakeEngine, one_pass: Pass, desk: Desk, now: datetime
+) -> None:
+    node = make_node()
+    sweep = make_sweep(8, now)
+    desk.times.note(sweep.spec_id, node.pk, 0.01)
+    one_pass(now)
+    bundle = engine.only()
+    attempts = engine.attempts(bundle)
+    assert len(attempts) == 4
+    engine.started(bundle, *attempts[:2])
+    engine.say(bundle, [report(attempts[0])], final=False)
+    engine.lose(bundle)
+    one_pass(now)
+    rows = [Attempt.objects.get(pk=pk).outcome for pk in attempts]
+    assert rows == ["succeeded", "lost", "released", "released"]
+
+
+def test_a_queued_job_is_cancelled_at_once_and_a_running_one_on_its_node(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    running, queued = make_job(now), make_job(now)
+    one_pass(now)
+    assert lifecycle.cancel(Job.objects.all(), now) == 2
+    queued.refresh_from_db()
+    assert queued.state == "cancelled"
+    one_pass(now)
+    assert engine.cancelled == [engine.only()]
+    engine.end(engine.only(), "cancelled", error="cancelled")
+    one_pass(now)
+    running.refresh_from_db()
+    assert running.state == "cancelled"
+
+
+def test_a_job_that_finishes_before_the_cancel_reaches_it_has_succeeded(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now)
+    one_pass(now)
+    lifecycle.cancel(Job.objects.all(), now)
+    engine.end(engine.only())
+    one_pass(now)
+    job.refresh_from_db()
+    assert job.state == "succeeded"
+    assert lifecycle.cancel(Job.objects.all(), now) == 0
+
+
+def test_a_requeued_job_starts_afresh_and_keeps_its_history(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now)
+    one_pass(now)
+    engine.end(engine.only(), "failed", error="no")
+    one_pass(now)
+    assert lifecycle.requeue(Job.objects.all(), now) == 1
+    engine.sent.clear()
+    one_pass(now)
+    engine.end(engine.only())
+    one_pass(now)
+    job.refresh_from_db()
+    assert (job.state, job.tried, job.error) == ("succeeded", 2, "")
+    assert outcomes(job) == ["failed", "succeeded"]
+
+
+def test_the_urgent_go_first_and_the_scheduled_wait(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    make_job(now, priority=0)
+    make_job(now, priority=9, run_at=now + timedelta(hours=1))
+    urgent = make_job(now, priority=5)
+    one_pass(now)
+    [member] = engine.sent[engine.only()]["members"]
+    assert member["job"] == urgent.pk
+
+
+def test_a_node_that_turns_a_bundle_away_rests_and_costs_nothing(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    node = make_node()
+    engine.full.add(node.address)
+    job = make_job(now)
+    one_pass(now)
+    one_pass(now)
+    job.refresh_from_db()
+    assert (job.state, job.charged, job.losses) == ("queued", 0, 0)
+    assert outcomes(job) == ["released"]
+    engine.full.clear()
+    one_pass(now + timedelta(seconds=2))
+    assert len(engine.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", '{"ended": 5}', '{"ended": [{"attempt": 1}]}', "[" * 100_000]
+)
+def test_a_nonsense_answer_is_a_loss_and_jams_nothing(
+    engine: FakeEngine, one_pass: Pass, now: datetime, text: str
+) -> None:
+    from cluster.engine.events import BundleEnded
+
+    make_node()
+    job = make_job(now, on_lost="fail")
+    one_pass(now)
+    bundle = engine.only()
+    text = text.replace('"attempt": 1', f'"attempt": {engine.attempts(bundle)[0]}')
+    engine.events.append(BundleEnded(bundle, engine.address[bundle], text))
+    one_pass(now)
+    job.refresh_from_db()
+    assert job.state == "failed"
+
+
+def test_a_node_may_answer_for_its_own_attempts_only(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node("a")
+    make_node("b")
+    make_job(now), make_job(now)
+    one_pass(now)
+    first, second = engine.sent
+    engine.say(first, [report(engine.attempts(second)[0], result='"forged"')])
+    one_pass(now)
+    assert not Job.objects.filter(result='"forged"').exists()
+    assert Attempt.objects.get(pk=engine.attempts(second)[0]).outcome is None
+
+
+def test_node_news_reach_the_row(engine: FakeEngine, one_pass: Pass, now: datetime) -> None:
+    engine.events += [
+        NodeSeen("127.0.0.2", "pi", 4, "Linux", "4.15.2", True, {"arch": "aarch64"}),
+        NodeTrouble("pi-9", "its name does not resolve"),
+    ]
+    one_pass(now)
+    node = Node.objects.get(name="pi")
+    assert (node.online, node.slots, node.passport["arch"]) == (True, 4, "aarch64")
+    assert Node.objects.get(address="pi-9").trouble == "its name does not resolve"
+    engine.events += [
+        NodeReading("127.0.0.2", 12.5, 1000, 2000, 3000, 0.0),
+        NodeGone("127.0.0.2", "no pulse for 5 s"),
+    ]
+    one_pass(now + timedelta(seconds=10))
+    node.refresh_from_db()
+    assert (node.online, node.cpu_percent, node.memory_free) == (False, 12.5, 1000)
+
+
+def test_an_old_holder_of_the_lease_writes_nothing(
+    engine: FakeEngine, desk: Desk, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now)
+    later = now + timedelta(seconds=lease.SECONDS + 1)
+    assert lease.take("dispatcher", "another", later) == desk.epoch + 1
+    with pytest.raises(lease.LeaseLost):
+        run_once(engine, desk, later)
+    job.refresh_from_db()
+    assert job.state == "queued"
+
+
+def test_the_hot_path_takes_a_fixed_number_of_statements(
+    engine: FakeEngine, one_pass: Pass, desk: Desk, now: datetime
+) -> None:
+    node = make_node()
+    sweep = make_sweep(400, now)
+    desk.next_beat = now + timedelta(hours=1)
+    counts = []
+    for mean in (0.02, 0.004):
+        desk.times.mean[sweep.spec_id, node.pk] = mean
+        desk.appetite = 1000
+        with CaptureQueriesContext(connection) as queries:
+            one_pass(now)
+        bundle = engine.only()
+        size = len(engine.attempts(bundle))
+        engine.end(bundle, run_seconds=mean, stdout=stream("x"))
+        engine.sent.clear()
+        with CaptureQueriesContext(connection) as more:
+            take_news(engine, desk, now)
+        counts.append((len(queries), len(more)))
+    assert size > 20
+    assert counts[0] == counts[1]
