@@ -162,11 +162,11 @@ def web_url() -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def web_answers(path: str = "/healthz") -> bool:
+def web_answers(path: str = "/healthz", below: int = 500) -> bool:
     connection = http.client.HTTPConnection(*web_address(), timeout=0.5)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status < 500
+        return connection.getresponse().status < below
     except (OSError, http.client.HTTPException):
         return False
     finally:
