@@ -1,0 +1,67 @@
+"""No process of ours left behind: dying with the parent, and sweeping up what did not."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent ends."""
+    expected = os.getppid() if parent is None else parent
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != expected:  # it ended before the kernel knew
+        os._exit(1)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+
+
+def living_in(folder: Path) -> list[int]:
+    """Processes whose home or working folder is inside: jobs and whatever they started."""
+    inside = os.fsencode(folder) + b"/"
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                with open(f"/proc/{entry.name}/environ", "rb") as file:
+                    environ = file.read()
+                cwd = os.fsencode(os.readlink(f"/proc/{entry.name}/cwd")) + b"/"
+            except OSError:
+                continue  # gone meanwhile, or somebody else's
+            if cwd.startswith(inside) or b"HOME=" + inside in environ:
+                found.append(int(entry.name))
+    return found
+
+
+def sweep(folder: Path) -> None:
+    """Kill everything that lives in the folder, until nothing does."""
+    deadline = time.monotonic() + 5
+    while (pids := living_in(folder)) and time.monotonic() < deadline:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                continue
+        time.sleep(0.02)
+
+
+def wait_for_end(pid: int) -> None:
+    try:
+        poller = select.poll()
+        poller.register(os.pidfd_open(pid), select.POLLIN)
+        poller.poll()
+    except OSError:  # no pidfd in this kernel, or gone already
+        while os.getppid() == pid:
+            time.sleep(0.5)
