@@ -84,10 +84,7 @@ def wait_until_ready(stack: subprocess.Popen[bytes] | None) -> None:
             lines = (settings.HOME / "demo.log").read_text(errors="replace").splitlines()
             raise SystemExit("\n".join([*lines[-10:], "DispyCluster did not start."]))
         if time.monotonic() > deadline:
-            raise SystemExit(
-                f"{web_url()} answers, but says on /readyz that nothing can run yet: "
-                "look at its nodes and its log."
-            )
+            raise SystemExit(f"Nothing can run yet; {web_url()}/readyz and the log say why.")
         time.sleep(LOOK_SECONDS)
 
 
@@ -141,9 +138,9 @@ def bar(done: int) -> str:
 
 def answer(blocks: list[dict[str, int]]) -> str:
     """The blocks together: π, its standard error and how far off it is in truth."""
-    inside = sum(block["inside"] for block in blocks)
+    hits = sum(block["hits"] for block in blocks)
     samples = sum(block["samples"] for block in blocks)
-    share = inside / samples
+    share = hits / samples
     estimate, error = 4 * share, 4 * math.sqrt(share * (1 - share) / samples)
     return (
         f"π ≈ {estimate:.6f} ± {error:.6f} (standard error) from {samples:,} points; "

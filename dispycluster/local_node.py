@@ -20,6 +20,7 @@ def agent_argv(
     host: str = "", name: str = "", slots: int = 0, scratch: str | Path = ""
 ) -> list[str]:
     host = host or settings.LOCAL_NODE
+    tls = {"--certfile": settings.DISPY_CERTFILE, "--keyfile": settings.DISPY_KEYFILE}
     return [
         *(sys.executable, "-m", "node.agent"),
         *("--host", host),
@@ -28,6 +29,8 @@ def agent_argv(
         *("--dispy-port", str(settings.DISPY_PORT)),
         *("--secret-file", str(secret_file())),
         *("--scratch", str(scratch or settings.HOME / f"node-{host}")),
+        *("--log-level", settings.DISPY_LOGLEVEL),
+        *(word for option, path in tls.items() if path for word in (option, path)),
     ]
 
 
