@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from node.bell import OUR_SIGNALS
-from node.process import die_with_parent
+from node.process import close_all_but, die_with_parent
 
 BROKEN_EXIT = 125
 
@@ -61,23 +61,18 @@ def _lower(limit: int, soft: int, hard: int) -> None:
 def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (*OUR_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _close_all_but(keep: int) -> None:
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != keep:
-            with contextlib.suppress(OSError):
-                os.close(int(name))
 
 
 def _be_expendable() -> None:
     """Where memory runs out, the kernel should end the member and not the runner."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
-        if int(file.read()) < 500:
-            file.seek(0)
-            file.write("500")
+    with contextlib.suppress(OSError):
+        fd = os.open("/proc/self/oom_score_adj", os.O_RDWR)
+        if int(os.read(fd, 10)) < 500:
+            os.pwrite(fd, b"500", 0)
+        os.close(fd)
 
 
 def _enter(launch: Launch, parent: int, out: int, err: int, note: int) -> None:
@@ -87,8 +82,8 @@ def _enter(launch: Launch, parent: int, out: int, err: int, note: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
-    _close_all_but(note)
     _be_expendable()
+    close_all_but(note)
     os.chdir(launch.cwd)
     _set_limits(launch)
 

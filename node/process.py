@@ -16,7 +16,9 @@ PR_SET_CHILD_SUBREAPER = 36
 END_SECONDS = 5.0  # for descendants to be gone after SIGKILL; only the unkillable need longer
 
 # Loaded once, here: a forked child must not start to look for libraries.
-_prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
+_libc = ctypes.CDLL(None)
+_prctl = getattr(_libc, "prctl", None)
+_close_range = getattr(_libc, "close_range", None)
 
 
 def prctl(option: int, value: int) -> bool:
@@ -33,6 +35,17 @@ def die_with_parent(parent: int) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def close_all_but(keep: int) -> None:
+    """In a child: close every descriptor but the standard three and this one."""
+    if _close_range is not None and _close_range(3, keep - 1, 0) == 0:
+        _close_range(keep + 1, ctypes.c_uint(-1), 0)
+        return
+    for name in os.listdir("/proc/self/fd"):  # before Linux 5.9 and glibc 2.34
+        if int(name) > 2 and int(name) != keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
 
 
 def parents() -> dict[int, int]:

@@ -49,6 +49,7 @@ class Bundle:
     inherited: dict[str, str] = field(default_factory=inherited_env)
     bases: dict[str, dict[str, str]] = field(default_factory=dict)
     imported: set[str] = field(default_factory=set)  # functions a child could import
+    spare: Scratch | None = None
 
     def run(self) -> str:
         not_started = []
@@ -61,6 +62,8 @@ class Bundle:
             report, ended = self._member(member, attempt)
             self.progress.end(encode(report, ended))
             self.progress.tick()
+        if self.spare:
+            self.spare.remove()
         return self.progress.final(not_started)
 
     def _member(self, member: Mapping[str, Any], attempt: Any) -> tuple[Report, Ended | None]:
@@ -76,9 +79,9 @@ class Bundle:
             if spec.is_function:
                 self._use_tasks()
             if not spec.shared or spec.files or spec.outputs:
-                scratch = self._scratch(spec, attempt)
+                scratch = self._scratch(spec)
             if spec.shared:
-                ended = self._run_shared(spec, member, args, scratch, report)
+                self._run_shared(spec, member, args, scratch, report)
             else:
                 assert scratch
                 ended = self._run_child(spec, member, args, scratch, report)
@@ -90,7 +93,7 @@ class Bundle:
             report |= _own_failure(error)
         finally:
             if scratch:
-                scratch.remove()
+                self._put_away(scratch)
         return report, ended
 
     def _spec(self, member: Mapping[str, Any]) -> Spec:
@@ -105,8 +108,8 @@ class Bundle:
             raise bad("it names a function, but the bundle has no tasks")
         _tasks.use(verified(self.files, digest, "the file of functions"))
 
-    def _scratch(self, spec: Spec, attempt: Any) -> Scratch:
-        scratch = Scratch(self.folder, attempt)
+    def _scratch(self, spec: Spec) -> Scratch:
+        scratch, self.spare = self.spare or Scratch(self.folder), None
         try:
             scratch.fill(self.files, spec.files)
             if spec.kind == "script":
@@ -115,6 +118,14 @@ class Bundle:
             scratch.remove()
             raise
         return scratch
+
+    def _put_away(self, scratch: Scratch) -> None:
+        """Making and removing folders can cost more than a small member's run: an empty one that
+        nobody changed is as good as fresh."""
+        if self.spare is None and scratch.is_untouched():
+            self.spare = scratch
+        else:
+            scratch.remove()
 
     def _base_env(self, spec: Spec, home: Path) -> dict[str, str]:
         return self.inherited | {"HOME": str(home), "TMPDIR": str(home)} | spec.env
