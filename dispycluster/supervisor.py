@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import psutil
 
 FIRST_PAUSE, LAST_PAUSE, SETTLED = 0.5, 10.0, 30.0  # seconds
+LEAVING = 2.0  # for orphans, at the very end
 LONGEST_LINE = 64 * 1024
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 prctl = getattr(ctypes.CDLL(None), "prctl", lambda *values: -1)  # Linux alone has it
@@ -188,11 +189,13 @@ class Supervisor:
                 child.process.kill()
                 child.process.wait()
                 self.bury(child)
+        # Some are tidying up and about to leave; what does not leave by itself is killed.
         strays = psutil.Process().children(recursive=True)
-        for stray in strays:
+        _, staying = psutil.wait_procs(strays, timeout=LEAVING)
+        for stray in staying:
             with contextlib.suppress(psutil.NoSuchProcess):
                 stray.kill()
-        psutil.wait_procs(strays, timeout=5)
+        psutil.wait_procs(staying, timeout=5)
 
     def say(self, line: str, name: str = "up") -> None:
         try:
