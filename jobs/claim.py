@@ -21,6 +21,7 @@ from jobs.models import Attempt, Job, Need, OnLost, State
 from jobs.rows import insert_rows, update_rows
 
 MOST = 1000  # jobs looked at in one pass
+HEAVIEST = 4_000_000  # characters of arguments in one bundle: a frame ends at 16 MB
 ATTEMPT_OPENED = [
     "job", "number", "node", "bundle", "placement", "claimed_at", "error", "error_type",
     "traceback", "stdout_bytes", "stderr_bytes",
@@ -141,9 +142,10 @@ def pack(
 def riders(jobs: list[Ready], position: int, taken: set[int], size: int) -> list[Ready]:
     """The job at `position` and up to size - 1 of its likes behind it."""
     first = jobs[position]
-    members = [first]
+    members, weight = [first], len(first.args)
     for job in jobs[position + 1 :] if size > 1 else ():
-        if len(members) == size:
+        weight += len(job.args)
+        if len(members) == size or weight > HEAVIEST:
             break
         if job.id not in taken and job.likeness == first.likeness:
             members.append(job)

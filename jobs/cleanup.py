@@ -76,8 +76,8 @@ def sweep_up(before: datetime, cleaned: Cleaned) -> None:
         wanted.update(body.get("files", {}).values())
     for file in File.objects.filter(artifact=None, created_at__lt=before).exclude(pk__in=wanted):
         # Row first: a file without a row is litter, a row without its file is a lie.
-        file.delete()
-        files.path(file.digest).unlink(missing_ok=True)
+        File.objects.filter(pk=file.pk).delete()
+        files.path(file.pk).unlink(missing_ok=True)
         cleaned.files += 1
         cleaned.bytes += file.size
 

@@ -4,32 +4,38 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.utils.translation import gettext as _
 from rest_framework import status
-from rest_framework.exceptions import APIException
 from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+Context = Mapping[str, Any] | None
 
 
-class BodyTooLarge(APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's own answers, and a sentence where the body is too large."""
+    if not isinstance(error, RequestDataTooBig):
+        return exception_handler(error, context)
+    message = _(
+        "At most %(most)s MB are read. Upload files to /api/files and name them in “files”."
+    )
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20
+    return Response(
+        {"body": [message % {"most": most}]}, status=status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    )
 
 
 class LimitedJSON(JSONParser):
     """JSON, refused before it is read where it is larger than any job needs."""
 
     def parse(
-        self, stream: Any, media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:  # fmt: skip
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        self, stream: Any, media_type: str | None = None, parser_context: Context = None
+    ) -> Any:
         request = (parser_context or {})["request"]
-        size = int(request.META.get("CONTENT_LENGTH") or 0)
-        if size > most:
-            message = _(
-                "The body has %(size)s MB, at most %(most)s MB are read."
-                " Upload files to /api/files and name them in “files”."
-            )
-            raise BodyTooLarge({"body": [message % {"size": size // 2**20, "most": most // 2**20}]})
+        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise RequestDataTooBig
         return super().parse(stream, media_type, parser_context)
 
 
@@ -48,7 +54,6 @@ class RawBody(BaseParser):
     media_type = "application/octet-stream"
 
     def parse(
-        self, stream: Any, media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> dict[str, Raw]:  # fmt: skip
+        self, stream: Any, media_type: str | None = None, parser_context: Context = None
+    ) -> dict[str, Raw]:
         return {"file": Raw(stream)}

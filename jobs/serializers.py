@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from cluster.strategies import STRATEGIES
@@ -28,6 +29,9 @@ class StrictSerializer(serializers.Serializer):
         return super().to_internal_value(data)
 
 
+@extend_schema_field(
+    {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+)
 class CommandField(serializers.Field):
     """A list of words, or one line for /bin/sh."""
 

@@ -12,6 +12,7 @@ def pytest_configure() -> None:
         # No collectstatic before the tests.
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
+    settings.STATIC_ROOT.mkdir(exist_ok=True)
     if settings.SQLITE:
         # A file, as in life: threads and processes see the same locks. Only the fsync is left out.
         database = settings.DATABASES["default"]
