@@ -28,7 +28,12 @@ from dispycluster.up import web_answers, web_url
 BLOCKS = 500
 SWEEP = {
     "name": "estimate pi",
-    "spec": {"kind": "function", "function": "montecarlo.pi_block", "args": {"samples": 100_000}},
+    "spec": {
+        "kind": "function",
+        "function": "montecarlo.pi_block",
+        "args": {"samples": 100_000},
+        "isolation": "shared",  # small and pure: no process for each
+    },
     "over": {"seed": {"range": [0, BLOCKS]}},
 }
 FINAL = ("succeeded", "failed", "cancelled")

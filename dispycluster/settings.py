@@ -207,8 +207,21 @@ SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "se
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    # "Not ready yet" is an answer of /readyz, not an error to log at each probe.
+    "filters": {
+        "not_503": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: getattr(record, "status_code", None) != 503,
+        }
+    },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["not_503"],
+        }
+    },
     "root": {"handlers": ["console"], "level": DISPY_LOGLEVEL},
     "loggers": {"django": {"level": "INFO" if DISPY_LOGLEVEL == "DEBUG" else DISPY_LOGLEVEL}},
 }
