@@ -100,7 +100,7 @@ def make_class(module: Any) -> type[Any]:
     auth_code, serialize = module.auth_code, module.serialize
     connect_seconds = module.MsgTimeout
 
-    class Node(module._DispyNode):  # type: ignore[name-defined]
+    class Node(module._DispyNode):
         def udp_server(self, addrinfo: Any, task: Any = None) -> Steps:
             yield None
 

@@ -17,12 +17,19 @@ log = logging.getLogger("node.transfer")
 
 PIECE = 1_024_000  # what dispy sends before it waits for our count
 FILE_LIMIT = 4 * 1024**3
+ARTIFACT_LIMIT = 1024**3
 INPUT_NAME = re.compile(r"sha256-([0-9a-f]{64})")
+ARTIFACT_NAME = re.compile(r"[0-9]{1,20}-[0-9]{1,6}-([0-9a-f]{64})")  # attempt, index, digest
 
 
 def digest_in(name: str) -> str | None:
     """The digest that an input file's flat name promises, None for any other name."""
     match = INPUT_NAME.fullmatch(name)
+    return match.group(1) if match else None
+
+
+def artifact_digest(name: str) -> str | None:
+    match = ARTIFACT_NAME.fullmatch(name)
     return match.group(1) if match else None
 
 

@@ -1,0 +1,255 @@
+"""The engine's books: which bundles are on their way where, and what happened to them.
+
+Called from the caller's thread and from dispy's two; everything is under one lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import dispy
+
+from cluster.engine.events import (
+    BundleEnded,
+    BundleGone,
+    NodeGone,
+    NodeReading,
+    NodeSeen,
+    NodeTrouble,
+    Progress,
+)
+from cluster.engine.inbox import Inbox
+from cluster.engine.names import Names
+from node.fixes import DISPY_VERSION
+
+DIED = "the runner died without an answer"
+CANCEL_AGAIN_SECONDS = 2.0
+UNTRACKED_SECONDS = 5.0  # in flight for us, but not for dispy
+SETTLED_SECONDS = 3.0  # a bundle sent more recently may be missing from a node's list
+
+
+@dataclass
+class Flight:
+    """A bundle on a slot, as far as we know."""
+
+    address: str
+    ip: str
+    sent_at: float | None = None  # None: files are being copied, or the node has not answered
+    cancelled_at: float | None = None
+    unknown: int = 0  # times in a row that the node did not list it
+    untracked_at: float | None = None
+    ours: bool = True  # False: runs on the node, but nobody waits for it
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.inbox = Inbox()
+        self.lock = threading.RLock()
+        self.flights: dict[int, Flight] = {}
+        self.up: set[str] = set()  # nodes that the caller was told of
+        self.open: set[str] = set()  # of these, the ones saved in our identity
+        self.passports: dict[str, dict[str, Any]] = {}
+        self.troubles: dict[str, str] = {}
+        self.names: Names
+        self.link: Any
+
+    # Bundles
+
+    def begin(self, bundle: int, address: str, ip: str, sent: bool = False) -> None:
+        with self.lock:
+            sent_at = time.monotonic() if sent else None
+            self.flights[bundle] = Flight(address, ip, sent_at)
+
+    def busy(self, ip: str) -> int:
+        with self.lock:
+            return sum(flight.ip == ip for flight in self.flights.values())
+
+    def sent(self, bundle: int) -> None:
+        with self.lock:
+            flight = self.flights.get(bundle)
+            if flight:
+                flight.sent_at = time.monotonic()
+
+    def gone(self, bundle: int, reason: str) -> None:
+        with self.lock:
+            flight = self.flights.pop(bundle, None)
+            if flight and flight.ours:
+                self.inbox.put(BundleGone(bundle, flight.address, reason))
+
+    def ended(self, bundle: int, ip: str, text: str | None, error: str) -> None:
+        """Also for a bundle that was given up before: the caller knows what it waits for."""
+        with self.lock:
+            flight = self.flights.pop(bundle, None)
+            address = flight.address if flight else self.names.address_of(ip) or ip
+            self.inbox.put(BundleEnded(bundle, address, text, error))
+
+    def progress(self, bundle: int, ip: str, text: str) -> None:
+        self.inbox.put(Progress(bundle, self.names.address_of(ip) or ip, text))
+
+    def cancel(self, bundle: int) -> bool:
+        with self.lock:
+            flight = self.flights.get(bundle)
+            if flight:
+                flight.cancelled_at = time.monotonic()
+            return flight is not None
+
+    def to_cancel(self, now: float) -> list[int]:
+        with self.lock:
+            due = []
+            for bundle, flight in self.flights.items():
+                asked = flight.cancelled_at
+                if asked is not None and now - asked >= CANCEL_AGAIN_SECONDS:
+                    flight.cancelled_at = now
+                    due.append(bundle)
+            return due
+
+    def is_cancelled(self, bundle: int) -> bool:
+        flight = self.flights.get(bundle)
+        return flight is not None and flight.cancelled_at is not None
+
+    def give_up_untracked(self, now: float) -> None:
+        """dispy drops jobs without a word; those it no longer has are lost."""
+        with self.lock:
+            for bundle, flight in list(self.flights.items()):
+                if flight.sent_at is None or bundle in self.link._sched_jobs:
+                    flight.untracked_at = None
+                elif flight.untracked_at is None:
+                    flight.untracked_at = now
+                elif now - flight.untracked_at > UNTRACKED_SECONDS:
+                    self.gone(bundle, "dispy lost it")
+
+    def to_audit(self) -> set[str]:
+        with self.lock:
+            return {flight.ip for flight in self.flights.values() if flight.ip in self.up}
+
+    def audited(self, ip: str, known: set[int], asked_at: float) -> None:
+        with self.lock:
+            for bundle, flight in list(self.flights.items()):
+                settled = flight.sent_at is not None and asked_at - flight.sent_at > SETTLED_SECONDS
+                if flight.ip != ip or not settled:
+                    continue
+                flight.unknown = 0 if bundle in known else flight.unknown + 1
+                if flight.unknown >= 2:
+                    self.gone(bundle, "the node does not know it")
+                    self.link._sched_jobs.pop(bundle, None)
+
+    def adopted(self, ip: str, running: set[int]) -> None:
+        """The node goes on with us. What it runs that nobody waits for is stopped."""
+        with self.lock:
+            for bundle in running - self.flights.keys():
+                past = time.monotonic() - CANCEL_AGAIN_SECONDS
+                address = self.names.address_of(ip) or ip
+                self.flights[bundle] = Flight(address, ip, past, cancelled_at=past, ours=False)
+        self.seen(ip)
+
+    # Nodes
+
+    def seen(self, ip: str) -> None:
+        node = self.link.usable(ip)
+        address = self.names.address_of(ip)
+        if node is None or address is None:
+            return
+        passport = plain(getattr(node.avail_info, "passport", None))
+        passport = passport or self.passports.get(ip, {})
+        with self.lock:
+            self.passports[ip] = passport
+            self.up.add(ip)
+            self.troubles.pop(address, None)
+            self.inbox.put(
+                NodeSeen(
+                    address, str(node.name), int(node.cpus), str(node.platform), DISPY_VERSION,
+                    bool(passport.get("agent")), passport,
+                )
+            )  # fmt: skip
+
+    def closed(self, ip: str) -> None:
+        with self.lock:
+            self.open.discard(ip)
+            if ip in self.up:
+                self.up.discard(ip)
+                reason = self.link.reasons.get(ip, "it was closed")
+                self.inbox.put(NodeGone(self.names.address_of(ip) or ip, reason))
+            reason = f"node lost: {self.link.reasons.get(ip, 'it was closed')}"
+            for bundle, flight in list(self.flights.items()):
+                if flight.ip == ip and flight.sent_at is not None:
+                    self.gone(bundle, reason)
+
+    def trouble(self, ip: str, reason: str) -> None:
+        self.trouble_at(self.names.address_of(ip), reason)
+
+    def trouble_at(self, address: str | None, reason: str) -> None:
+        with self.lock:
+            if address and self.troubles.get(address) != reason:
+                self.troubles[address] = reason
+                self.inbox.put(NodeTrouble(address, reason))
+
+    def reading(self, ip: str, info: Any) -> None:
+        address = self.names.address_of(ip)
+        if address:
+            self.inbox.put_reading(read(address, info))
+
+    # What dispy calls, in its worker thread, with copies
+
+    def on_job(self, job: Any) -> None:
+        ip, result = str(job.ip_addr), job.result
+        text = result if isinstance(result, str) else None
+        if job.status == dispy.DispyJob.ProvisionalResult:
+            if text is not None:
+                self.progress(job.id, ip, text)
+        elif job.status in (dispy.DispyJob.Finished, dispy.DispyJob.Terminated):
+            self.ended(job.id, ip, text, "" if text is not None else last_line(job.exception))
+        else:
+            self.gone(job.id, "dispy cancelled it")
+
+    def on_node(self, status: int, dispy_node: Any, job: Any) -> None:
+        if status == dispy.DispyNode.Initialized:
+            self.seen(dispy_node.ip_addr)
+        elif status == dispy.DispyNode.Closed:
+            self.closed(dispy_node.ip_addr)
+        elif status == dispy.DispyNode.AvailInfo:
+            self.reading(dispy_node.ip_addr, dispy_node.avail_info)
+        elif status == dispy.DispyJob.Abandoned:
+            self.gone(job.id, "its node is lost")
+
+
+def last_line(text: Any) -> str:
+    lines = str(text or "").strip().splitlines()
+    return lines[-1][:500] if lines else DIED
+
+
+def plain(values: Any) -> dict[str, Any]:
+    """A node's own words about itself, as far as they are short plain values."""
+    if not isinstance(values, dict):
+        return {}
+    return {
+        name: value[:300] if isinstance(value, str) else value
+        for name, value in list(values.items())[:40]
+        if isinstance(name, str) and isinstance(value, str | int | float | bool)
+    }
+
+
+def read(address: str, info: Any) -> NodeReading:
+    extras = plain(getattr(info, "reading", None))
+    cpu_free, swap_free = number(info, "cpu"), number(info, "swap")
+    total = extras.pop("memory_total", None)
+    return NodeReading(
+        address=address,
+        cpu_percent_used=None if cpu_free is None else round(100.0 - cpu_free, 1),
+        memory_free=whole(number(info, "memory")),
+        memory_total=total if isinstance(total, int) else None,
+        disk_free=whole(number(info, "disk")),
+        swap_percent_used=None if swap_free is None else round(100.0 - swap_free, 1),
+        extras=extras,
+    )
+
+
+def number(info: Any, name: str) -> float | None:
+    value = getattr(info, name, None)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,207 @@
+"""Finding the listed nodes, by TCP alone, and freeing those that an earlier life of ours holds.
+
+Everything here that yields runs in dispy's own thread (a pycos task).
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import dispy
+import pycos
+from pycos import Task
+
+from node.fixes import DISPY_VERSION, Steps
+
+PATIENCE = 2  # knocks that a node may leave unanswered before we say so
+
+
+class Reports(Protocol):
+    """Where the link reports; called in dispy's thread."""
+
+    def trouble(self, ip: str, reason: str) -> None: ...
+    def gone(self, bundle: int, reason: str) -> None: ...
+    def sent(self, bundle: int) -> None: ...
+    def is_cancelled(self, bundle: int) -> bool: ...
+    def audited(self, ip: str, known: set[int], asked_at: float) -> None: ...
+
+
+@dataclass
+class Held:
+    """A node's password, as it was when it last worked for us."""
+
+    port: int
+    auth: bytes
+
+
+class Finding:
+    """The half of Link that has no nodes yet. Attributes of dispy's _Cluster are taken as given."""
+
+    desk: Reports
+    _nodes: Any
+    node_port: int
+    port: int
+    sign: str
+    auth: bytes
+    secret: str
+    keyfile: str | None
+    certfile: str | None
+    ip_addrs: list[str]
+    computation: Any
+
+    def prepare_finding(self) -> None:
+        self.listed: set[str] = set()
+        self.held: dict[str, Held] = {}
+        self.knocking: set[str] = set()
+        self.knocked_at: dict[str, float] = {}
+        self.unanswered: dict[str, int] = {}
+        self.met_at: dict[str, float] = {}  # when a node that is being set up was first heard
+
+    def discover_nodes(self, cluster: Any, node_allocs: Any, task: Any = None) -> Steps:
+        """dispy calls this every ping_interval, and when nodes were added."""
+        for ip in self.listed:
+            self.knock_soon(ip)
+        yield None
+        return 0
+
+    def broadcast_ping(self, addrinfos: Any = (), port: Any = None, task: Any = None) -> Steps:
+        yield None
+
+    def knock_soon(self, ip: str) -> None:
+        recently = time.monotonic() - self.knocked_at.get(ip, -1.0) < 1.0
+        if ip not in self._nodes and ip not in self.knocking and not recently:
+            Task(self.knock, ip)
+
+    def knock(self, ip: str, task: Any = None) -> Steps:
+        """Free the node if we still hold it, then ask it to introduce itself (PONG or BUSY)."""
+        self.knocking.add(ip)
+        self.knocked_at[ip] = time.monotonic()
+        sock = self.new_socket(ip)
+        try:
+            yield self.let_go(ip)
+            yield sock.connect((ip, self.node_port))
+            yield sock.sendall(b"x" * len(self.auth))
+            yield sock.send_msg(b"PING:" + pycos.serialize(self.introduction(ip)))
+            self.unanswered[ip] = self.unanswered.get(ip, 0) + 1
+            if self.unanswered[ip] > PATIENCE:
+                self.desk.trouble(ip, self.silence(ip))
+        except OSError as error:
+            self.desk.trouble(ip, in_words(error, self.node_port))
+        finally:
+            sock.close()
+            self.knocking.discard(ip)
+            self.knocked_at[ip] = time.monotonic()
+
+    def new_socket(self, ip: str) -> Any:
+        family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+        raw = socket.socket(family, socket.SOCK_STREAM)
+        sock = pycos.AsyncSocket(raw, keyfile=self.keyfile, certfile=self.certfile)
+        sock.settimeout(5)
+        return sock
+
+    def introduction(self, ip: str) -> dict[str, Any]:
+        return {
+            "version": DISPY_VERSION,
+            "sign": self.sign,
+            "port": self.port,
+            "node_ip_addr": ip,
+            "ip_addrs": list(self.ip_addrs),
+        }
+
+    def silence(self, ip: str) -> str:
+        return (
+            f"accepts connections on port {self.node_port} but does not answer: it hangs, it "
+            f"cannot reach us at port {self.port}, or it is a stock dispynode held by another "
+            "client"
+        )
+
+    def node_with(self, ip: str, port: int, auth: bytes) -> Any:
+        node = dispy._Node(ip, port, 0, "", "", keyfile=self.keyfile, certfile=self.certfile)
+        node.auth = auth
+        return node
+
+    def let_go(self, ip: str) -> Steps:
+        """CLOSE what we set up on a node that we lost: until then it ignores us as taken."""
+        held = self.held.get(ip)
+        if held is None:
+            return
+        compute = self.computation._compute
+        request = {
+            "compute_id": compute.id,
+            "auth": compute.auth,
+            "node_ip_addr": ip,
+            "terminate_pending": True,
+            "close": True,
+        }
+        node = self.node_with(ip, held.port, held.auth)
+        yield node.send(b"CLOSE:" + pycos.serialize(request))
+        self.held.pop(ip, None)  # it answered, if only by hanging up on an old password
+
+    def on_pong(self, info: dict[str, Any]) -> bool:
+        """Is it a node that we want? dispy then sets it up."""
+        ip = str(info["ip_addr"])
+        if not self.is_listed(info):
+            return False
+        self.unanswered[ip] = 0
+        if info["version"] != DISPY_VERSION:
+            self.desk.trouble(
+                ip, f"runs dispy {info['version']}, but {DISPY_VERSION} is needed on every machine"
+            )
+        elif not self.knows_secret(info):
+            self.desk.trouble(ip, "has another secret than ours")
+        else:
+            self.met_at.setdefault(ip, time.monotonic())
+            return True
+        return False
+
+    def on_ping(self, info: dict[str, Any]) -> None:
+        """A node says that it is free. dispy would answer with the node's password."""
+        if self.is_listed(info):
+            self.knock_soon(str(info["ip_addr"]))
+
+    def on_busy(self, info: dict[str, Any]) -> None:
+        """Our own node says who has it."""
+        ip = str(info["ip_addr"])
+        if not self.is_listed(info) or ip in self._nodes:
+            return
+        self.unanswered[ip] = 0
+        if not self.knows_secret(info):
+            self.desk.trouble(ip, "has another secret than ours")
+        elif info["held_by"] in {f"{own}:{self.port}" for own in self.ip_addrs}:
+            Task(self.release, ip, str(info["sign"]))
+        elif info["held_by"]:
+            self.desk.trouble(ip, f"works for another dispatcher, at {info['held_by']}")
+
+    def release(self, ip: str, sign: str, task: Any = None) -> Steps:
+        """An earlier life of ours holds the node and its password is lost: ask by the secret."""
+        if not re.fullmatch("[0-9a-f]{40}", sign):
+            return
+        node = self.node_with(ip, self.node_port, dispy.auth_code(self.secret, sign))
+        for own in self.ip_addrs:
+            request = {"scheduler_ip_addr": own, "port": self.port}
+            try:
+                yield node.send(b"RELEASE:" + pycos.serialize(request))
+            except OSError as error:
+                self.desk.trouble(ip, in_words(error, self.node_port))
+        self.knocked_at.pop(ip, None)
+        self.knock_soon(ip)
+
+    def is_listed(self, info: dict[str, Any]) -> bool:
+        return info["ip_addr"] in self.listed and info["port"] == self.node_port
+
+    def knows_secret(self, info: dict[str, Any]) -> bool:
+        auth = info["auth"]
+        return isinstance(auth, bytes) and hmac.compare_digest(auth, self.auth)
+
+
+def in_words(error: OSError, port: int) -> str:
+    if isinstance(error, ConnectionRefusedError) or "Connection refused" in str(error):
+        return f"refuses connections on port {port}: no agent runs there"
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return f"does not answer on port {port}: off, cut off, or hanging"
+    return f"cannot be reached on port {port}: {error.strerror or error}"
