@@ -49,7 +49,7 @@ class Progress:
         """Tell what is due. Answers in how many seconds there may be more."""
         now = time.monotonic()
         if now >= self.tell_at:
-            self._tell(now)
+            self.tell(now)
         return max(self.tell_at - time.monotonic(), 0.0) if self._news() else OUTPUT_SECONDS
 
     def _news(self) -> bool:
@@ -59,7 +59,7 @@ class Progress:
             or any(len(s.head) > self.offsets[name] for name, s in self.streams.items())
         )
 
-    def _tell(self, now: float) -> None:
+    def tell(self, now: float) -> None:
         output, offsets = self._output() if now >= self.output_at else ([], {})
         started, ended = len(self.started), len(self.reports)
         if output or started or ended > self.told:

@@ -64,6 +64,8 @@ class Bundle:
             self.progress.tick()
         if self.spare:
             self.spare.remove()
+        if self.bell.cancelled:  # dispy drops the answer of a job that was cancelled
+            self.progress.tell(time.monotonic())
         return self.progress.final(not_started)
 
     def _member(self, member: Mapping[str, Any], attempt: Any) -> tuple[Report, Ended | None]:
@@ -137,7 +139,7 @@ class Bundle:
         env = self._base_env(spec, scratch.work) | member_env(spec, member, self.node)
         env["DISPYCLUSTER_RESULT"] = str(scratch.result)
         if spec.function in self.imported:
-            self.shared.warm(spec.function)
+            self.shared.warm(spec.function, env)
         launch = Launch(
             cwd=scratch.work,
             env=env,

@@ -35,7 +35,7 @@ def digest_of(file: IO[bytes]) -> str:
 def verified(files: Path, digest: str, what: str) -> Path:
     """The content-addressed file, hashed when this process uses it for the first time."""
     path = files / flat_name(digest)
-    if path in _verified:
+    if path in _verified and path.exists():
         return path
     try:
         with path.open("rb") as file:

@@ -68,11 +68,11 @@ class Shared:
                 os.chdir(scratch)
             fields = self._outcome(spec, args, scratch)
         finally:
-            fields_time = time.monotonic() - started, time.process_time() - cpu
+            took = time.monotonic() - started, time.process_time() - cpu
             sys.stdout, sys.stderr = before
             if scratch:
                 os.chdir(here)
-        fields["run_seconds"], fields["cpu_seconds"] = fields_time
+        fields["run_seconds"], fields["cpu_seconds"] = took
         return fields, out.stream, err.stream
 
     def _outcome(self, spec: Spec, args: Mapping[str, Any], scratch: Path | None) -> Report:
@@ -109,8 +109,11 @@ class Shared:
             "error": f"ran longer than its limit of {limit}",
         }
 
-    def warm(self, name: str) -> None:
+    def warm(self, name: str, env: Mapping[str, str]) -> None:
         """Import a function's module here, so that forked members need not each do it."""
+        if name in self.tasks.found:
+            return
+        self._set_env(env, {})
         find: Callable[[], object] = lambda: self.tasks.function(name)  # noqa: E731
         before = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = self._texts()

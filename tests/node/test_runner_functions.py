@@ -273,6 +273,15 @@ def test_a_module_is_imported_once_for_all_forked_members_after_the_first(bench:
     assert bench.answer["seconds"][0] < 1
 
 
+def test_a_module_never_sees_the_runners_environment(bench: Bench) -> None:
+    bench.keep_tasks(spy="import os\nseen = dict(os.environ)\ndef f(): return seen")
+    for isolation in ("fork", "shared"):
+        spec = {"kind": "function", "function": "spy.f", "isolation": isolation}
+        reports = bench.run_many(spec, [{}] * 3, SECRET="do not tell")
+        assert [each["outcome"] for each in reports] == ["succeeded"] * 3
+        assert "do not tell" not in json.dumps(reports)
+
+
 def test_a_module_that_crashes_when_imported_fails_its_members_only(bench: Bench) -> None:
     bench.keep_tasks(crash="import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     reports = bench.run_many({"kind": "function", "function": "crash.f"}, [{}] * 2)

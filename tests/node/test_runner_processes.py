@@ -138,6 +138,7 @@ def test_a_cancelled_bundle_ends_its_member_and_starts_no_other(
     assert (report["outcome"], report["error_type"]) == ("cancelled", "cancelled")
     assert report["stdout"]["text"] == "begun\n"
     assert final["not_started"] == [101, 102]
+    assert bench.answer["told"][-1]["ended"] == [report]  # the answer may never be delivered
 
 
 def test_a_member_that_does_not_want_to_be_cancelled_is_killed(bench: Bench) -> None:
