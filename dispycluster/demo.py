@@ -21,7 +21,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from knox.models import get_token_model
 
-from dispycluster.first_start import PASSWORD_FILE
+from dispycluster.first_start import ensure_admin
 from dispycluster.supervisor import die_with_parent
 from dispycluster.up import web_answers, web_url
 
@@ -167,7 +167,8 @@ def token() -> Iterator[str]:
 
 
 def sign_in() -> str:
-    return f"Sign in at {web_url()}; the first password of admin is in {PASSWORD_FILE}"
+    name, password = ensure_admin()
+    return f"Sign in at {web_url()} as {name}; {password}."
 
 
 def pages(secret: str, path: str) -> Iterator[dict[str, Any]]:

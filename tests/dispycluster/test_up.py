@@ -38,7 +38,7 @@ def test_first_start_restart_of_the_killed_stop_and_second_start(stack: Stack) -
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     assert stat.S_IMODE(stack.home.stat().st_mode) == 0o700
 
-    for mark in ("gunicorn", "node.agent", "monitor$"):
+    for mark in ("gunicorn", "node.agent", "monitor$", "dispatcher$"):
         stack.until(lambda mark=mark: stack.child(mark))  # type: ignore[misc]
         before = pid(stack.child(mark))
         os.kill(before, signal.SIGKILL)
