@@ -41,7 +41,7 @@ class Carrier(Protocol):
         self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = ()
     ) -> bool: ...
     def cancel(self, bundle: int) -> None: ...
-    def take_events(self) -> list[Event]: ...
+    def take_events(self, recorded: bool = True) -> list[Event]: ...
     def incoming(self, name: str) -> Path | None: ...
 
 
@@ -71,7 +71,7 @@ def run_once(engine: Carrier, desk: Desk, now: datetime) -> int:
 
 def take_news(engine: Carrier, desk: Desk, now: datetime) -> int:
     """Record the engine's events in one transaction; kept in memory until it commits."""
-    for event in engine.take_events():
+    for event in engine.take_events(recorded=not desk.events):
         if isinstance(event, NodeReading):
             desk.readings[event.address] = event
         else:

@@ -30,7 +30,7 @@ class FakeEngine:
     def cancel(self, bundle: int) -> None:
         self.cancelled.append(bundle)
 
-    def take_events(self) -> list[Event]:
+    def take_events(self, recorded: bool = True) -> list[Event]:
         events, self.events = self.events, []
         return events
 

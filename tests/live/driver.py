@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import secrets
 import sys
 import threading
 import time
@@ -58,10 +59,11 @@ def bench(engine: Engine, count: int, addresses: list[str]) -> None:
     """No-op bundles, as fast as the slots take them."""
     times: dict[int, float] = {}
     latencies, started, sent = [], time.monotonic(), 0
+    first = secrets.randbits(61)
     while len(latencies) < count:
         for address in addresses:
-            while sent < count and engine.send(2**40 + sent, address, noop(2**40 + sent)):
-                times[2**40 + sent] = time.monotonic()
+            while sent < count and engine.send(first + sent, address, noop(first + sent)):
+                times[first + sent] = time.monotonic()
                 sent += 1
         engine.wait(1)
         for event in engine.take_events():
