@@ -111,7 +111,7 @@ class Engine:
             host=config.host, secret=config.secret,
             certfile=config.certfile, keyfile=config.keyfile,
         )  # fmt: skip
-        computation = make_computation(link, self.desk, config.pulse_seconds, config.ping_seconds)
+        computation = make_computation(link, self.desk, config.pulse_seconds)
         adoption.assume(link, computation, self.identity)
         self.desk.names, self.desk.link = self.names, link
         for handler in (link.shutdown, computation.shutdown, link.pycos.finish):
@@ -242,13 +242,14 @@ class Engine:
     # What dispy does not tell
 
     def check(self) -> None:
-        """Every half second: silent nodes, cancels not yet obeyed, bundles nobody knows."""
+        """Every half second: absent and silent nodes, cancels not yet obeyed, bundles nobody knows."""
         now = time.monotonic()
         if self.link is None or now - self.checked_at < CHECK_SECONDS:
             return
         if now - self.checked_at > 2 * self.config.pulse_seconds + CHECK_SECONDS:
             self.woken_at = now  # we were asleep; do not blame the nodes for the silence
         self.checked_at = now
+        Task(self.link.look_for_nodes, self.config.ping_seconds)
         Task(self.link.check_presence, 5 * self.config.pulse_seconds, self.woken_at)
         for bundle in self.desk.to_cancel(now):
             Task(self.link.stop_job, bundle)

@@ -59,28 +59,36 @@ class Finding:
         self.held: dict[str, Held] = {}
         self.knocking: set[str] = set()
         self.knocked_at: dict[str, float] = {}
+        self.knocks: dict[str, int] = {}  # in vain, since it was last here
         self.unanswered: dict[str, int] = {}
         self.met_at: dict[str, float] = {}  # when a node that is being set up was first heard
 
     def discover_nodes(self, cluster: Any, node_allocs: Any, task: Any = None) -> Steps:
-        """dispy calls this every ping_interval, and when nodes were added."""
-        for ip in self.listed:
-            self.knock_soon(ip)
+        """We look for nodes ourselves."""
         yield None
         return 0
 
     def broadcast_ping(self, addrinfos: Any = (), port: Any = None, task: Any = None) -> Steps:
         yield None
 
+    def look_for_nodes(self, ping_seconds: float, task: Any = None) -> Steps:
+        """Knock at those that are not here: soon at first, then every ping_seconds."""
+        now = time.monotonic()
+        for ip in self.listed:
+            pause = min(ping_seconds, 0.4 * 2 ** min(self.knocks.get(ip, 0), 20))
+            if now - self.knocked_at.get(ip, -pause) >= pause:
+                self.knock_soon(ip)
+        yield None
+
     def knock_soon(self, ip: str) -> None:
-        recently = time.monotonic() - self.knocked_at.get(ip, -1.0) < 1.0
+        recently = time.monotonic() - self.knocked_at.get(ip, -1.0) < 0.4
         if ip not in self._nodes and ip not in self.knocking and not recently:
             Task(self.knock, ip)
 
     def knock(self, ip: str, task: Any = None) -> Steps:
         """Free the node if we still hold it, then ask it to introduce itself (PONG or BUSY)."""
         self.knocking.add(ip)
-        self.knocked_at[ip] = time.monotonic()
+        self.knocks[ip] = self.knocks.get(ip, 0) + 1
         sock = self.new_socket(ip)
         try:
             yield self.let_go(ip)

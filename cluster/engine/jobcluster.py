@@ -50,8 +50,8 @@ def runner_files() -> list[Any]:
     return files
 
 
-def make_computation(link: Link, desk: Any, pulse_seconds: float, ping_seconds: float) -> Any:
-    """dispy's timer gets no pulse interval: it would drop busy nodes on its own judgement."""
+def make_computation(link: Link, desk: Any, pulse_seconds: float) -> Any:
+    """dispy's timer gets no intervals: it would drop busy nodes on its own judgement."""
     Computation.desk = desk
     made = Computation(
         computation.dispycluster_bundle,
@@ -59,7 +59,6 @@ def make_computation(link: Link, desk: Any, pulse_seconds: float, ping_seconds: 
         depends=[],
         setup=computation.dispycluster_setup,
         reentrant=False,
-        ping_interval=max(1.0, ping_seconds),
     )
     made._compute.pulse_interval = pulse_seconds
     return made

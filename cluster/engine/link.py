@@ -124,6 +124,7 @@ class Link(Finding, Sending, Answers):
         self.files_at[ip] = set()
         self.heard_at[ip] = time.monotonic()
         self.reasons.pop(ip, None)
+        self.knocks.pop(ip, None)
         try:
             yield super().setup_node(node, computations, resetup=resetup, task=task)
         except OSError as error:
