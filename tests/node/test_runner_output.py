@@ -112,13 +112,13 @@ def test_what_was_not_acknowledged_is_told_again(bench: Bench) -> None:
     spec = {"kind": "command", "command": "sleep 0.25"}
     reports = bench.run_many(spec, [{}] * 4, answers=[False, False])
     told = bench.answer["told"]
-    assert [each["started"] for each in told[:3]] == [[100], [100, 101], [100, 101, 102]] or [
-        each["started"] for each in told[:3]
-    ] == [[100], [100], [100, 101]]
-    assert told[0]["ended"] == []
-    acknowledged = [each["attempt"] for t in told[2:] for each in t["ended"]]
-    assert acknowledged == sorted(set(acknowledged))  # each one once, from the first on
-    assert acknowledged[0] == 100
+    assert [each["started"][0] for each in told[:3]] == [100, 100, 100]
+    assert 100 in [each["attempt"] for each in told[2]["ended"]]
+    for kept in (
+        [attempt for each in told[2:] for attempt in each["started"]],
+        [report["attempt"] for each in told[2:] for report in each["ended"]],
+    ):
+        assert kept == list(range(100, 100 + len(kept)))  # from then on each one once
     assert len(reports) == 4
 
 
@@ -150,7 +150,7 @@ def test_a_control_room_that_raises_or_is_slow_is_left_in_peace() -> None:
     progress = Progress(1, report)
     progress.start(5)
     progress.tell_at = 0
-    assert 0.3 < progress.tick() <= 0.6
+    assert progress.tick() > 0.4  # five times what it took, and not just 0.2 s
     assert progress.started == [5]
 
 
