@@ -270,7 +270,7 @@ def test_a_module_is_imported_once_for_all_forked_members_after_the_first(bench:
     bench.keep_tasks(slow=slow)
     reports = bench.run_many({"kind": "function", "function": "slow.f"}, [{}] * 10)
     assert [each["stdout"]["text"] for each in reports] == ["imported\n"] + [""] * 9
-    assert bench.answer["seconds"][0] < 1
+    assert bench.answer["seconds"][0] < 1.9
 
 
 def test_a_module_never_sees_the_runners_environment(bench: Bench) -> None:
@@ -329,7 +329,7 @@ def test_many_tiny_shared_members_cost_next_to_nothing(bench: Bench) -> None:
     spec = {"kind": "function", "function": "things.nothing", "isolation": "shared"}
     reports = bench.run_many(spec, [{}] * 1000)
     assert {each["outcome"] for each in reports} == {"succeeded"}
-    assert bench.answer["seconds"][0] < 0.5
+    assert bench.answer["seconds"][0] < 2  # 0.03 when idle; a fork each takes 3 or more
 
 
 def test_a_cancelled_shared_function_is_interrupted(bench: Bench) -> None:
