@@ -26,7 +26,7 @@ from node import leftovers
 
 log = logging.getLogger("node")
 
-LISTENING_SECONDS = 10.0  # to be heard at our own port after the start
+LISTENING_SECONDS = 5.0  # to be heard at our own port after the start
 
 
 class CannotStart(Exception):

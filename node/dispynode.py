@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import importlib.util
 import logging
@@ -157,9 +158,21 @@ def make_class(module: Any) -> type[Any]:
                     "sign": self.sign,
                     "auth": auth_code(self.secret, sign),
                     "held_by": held_by if self.scheduler["auth"] else "",
+                    "ticket": self.ticket(),
                 }
                 for address in to:
                     yield self.tell((address, port), b"BUSY:" + serialize(info), addrinfo.family)
+
+        def ticket(self) -> str:
+            """Names the computation that we have now, without telling its password."""
+            auths = sorted(client.compute.auth for client in self.clients.values())
+            return hashlib.sha256("".join(auths).encode()).hexdigest()
+
+        def cleanup_computation(self, client: Any, close: bool = True, task: Any = None) -> Steps:
+            """dispy would take another computation of the same id for the one to clean up."""
+            if self.clients.get(client.compute.id) is not client:
+                return 0
+            return (yield super().cleanup_computation(client, close=close, task=task))
 
         def tcp_req(self, conn: Any, addr: Any, task: Any = None) -> Steps:
             yield fixes.safely(self.checked_request(conn, addr, task), conn, addr)
@@ -172,6 +185,9 @@ def make_class(module: Any) -> type[Any]:
             if not known and not message.startswith((b"PING:", b"NODE_INFO:")):
                 log.info("ignoring a message without the secret from %s", addr[0])
                 conn.close()
+            elif message.startswith(b"JOBS:"):
+                yield conn.send_msg(serialize(self.bundles(message[len(b"JOBS:") :])))
+                conn.close()
             elif message.startswith(b"FILEXFER:"):
                 yield self.receive_file(conn, message[len(b"FILEXFER:") :])
                 conn.close()
@@ -181,11 +197,24 @@ def make_class(module: Any) -> type[Any]:
                 fixes.give_back(conn, recvall=auth, recv_msg=message)
                 yield super().tcp_req(conn, addr, task=task)
 
+        def bundles(self, data: bytes) -> list[int]:
+            """Those that run, and those whose answer waits to be delivered."""
+            asked = module.deserialize(data)
+            client = self.clients.get(asked["compute_id"])
+            if client is None or client.compute.auth != asked["auth"]:
+                return []
+            with self.thread_lock:
+                running = [uid for uid, job in self.job_infos.items()]
+            kept = Path(client.compute.dest_path).glob("_dispy_job_reply_*.pkl")
+            return running + [int(path.stem.rpartition("_")[2]) for path in kept]
+
         def as_close(self, data: bytes) -> bytes:
             """RELEASE, our own: a dispatcher that lost its memory frees what it held here."""
             asked = module.deserialize(data)
             holder = (self.scheduler["ip_addr"], self.scheduler["port"])
             if (asked["scheduler_ip_addr"], asked["port"]) != holder or not self.clients:
+                return b""
+            if asked["ticket"] != self.ticket():  # said of an earlier computation
                 return b""
             compute = next(iter(self.clients.values())).compute
             log.warning("released by the dispatcher at %s:%s", *holder)

@@ -21,7 +21,7 @@ from typing import Any
 import dispy
 import pycos
 
-from cluster.engine.finding import Held
+from cluster.engine.finding import Held, Node
 from cluster.engine.link import Link
 from cluster.engine.names import Names
 from node.fixes import DISPY_VERSION, SIGN_PREFIX, Steps
@@ -37,6 +37,7 @@ class NodeRecord:
     address: str  # as listed
     port: int
     auth: str
+    password: str
     name: str
     cpus: int
     platform: str
@@ -50,7 +51,6 @@ class Identity:
     sign: str
     key: str
     compute_id: int
-    compute_auth: str
     place: str  # where nodes reach us
     secret_mark: str  # tells whether the secret is still the same, without telling it
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
@@ -64,7 +64,6 @@ def new_identity(place: str, secret: str) -> Identity:
         sign=SIGN_PREFIX + secrets.token_hex(20),
         key=key,
         compute_id=int(time.time() * 1000),
-        compute_auth=secrets.token_hex(20),
         place=place,
         secret_mark=mark(key, secret),
     )
@@ -117,6 +116,7 @@ def note_nodes(
                 address=names.address_of(ip) or ip,
                 port=node.port,
                 auth=node.auth.decode(),
+                password=node.password,
                 name=node.name,
                 cpus=node.cpus,
                 platform=node.platform or "",
@@ -126,12 +126,17 @@ def note_nodes(
             )
     for ip, record in list(identity.nodes.items()):
         record.usable = link.usable(ip) is not None
-        if not record.usable and ip not in link.held:
-            del identity.nodes[ip]
+        if not record.usable:
+            lost = link.held.get(ip)
+            if lost is None:
+                del identity.nodes[ip]
+            else:
+                record.port, record.auth = lost.port, lost.auth.decode()
+                record.password = lost.password
 
 
 def held(record: NodeRecord) -> Held:
-    return Held(record.port, record.auth.encode())
+    return Held(record.port, record.auth.encode(), record.password)
 
 
 def assume(link: Link, computation: Any, identity: Identity) -> None:
@@ -139,7 +144,7 @@ def assume(link: Link, computation: Any, identity: Identity) -> None:
     compute = computation._compute
     link._clusters.pop(compute.id, None)
     link.shelf.pop(f"compute_{compute.id}", None)
-    compute.id, compute.auth = identity.compute_id, identity.compute_auth
+    compute.id = identity.compute_id
     link._clusters[compute.id] = computation
     link.shelf[f"compute_{compute.id}"] = {
         "name": compute.name,
@@ -153,12 +158,12 @@ def adopt_node(
     link: Link, ip: str, record: NodeRecord, bundles: list[int], task: Any = None
 ) -> Steps:
     """Take the node over. What it runs of ours, or None if it does not accept us."""
-    node = dispy._Node(
+    node = Node(
         ip, record.port, record.cpus, "", link.secret, platform=record.platform,
         keyfile=link.keyfile, certfile=link.certfile,
     )  # fmt: skip
     node.auth = record.auth.encode()
-    node.name = record.name
+    node.password, node.name = record.password, record.name
     node.scheduler_ip_addr = record.scheduler_ip_addr
     link.hold(node)
     try:
@@ -175,8 +180,8 @@ def adopt_node(
 def still_set_up(link: Link, node: Any, task: Any) -> Steps:
     """True if the node has our computation, or has it again now."""
     compute = link.computation._compute
-    compute.scheduler_ip_addr, compute.node_ip_addr = node.scheduler_ip_addr, node.ip_addr
-    reply = yield node.send(b"COMPUTE:" + pycos.serialize(compute), timeout=ASK_SECONDS)
+    message = b"COMPUTE:" + pycos.serialize(node.own(compute))
+    reply = yield node.send(message, timeout=ASK_SECONDS)
     cpus = pycos.deserialize(reply)
     if cpus == 0:
         return True  # it was there all the time

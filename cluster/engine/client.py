@@ -18,7 +18,7 @@ import dispy
 import dispy.config
 from pycos import Task
 
-from cluster.engine import adoption
+from cluster.engine import adoption, finding
 from cluster.engine.desk import Desk
 from cluster.engine.events import BundleEnded, Event, NodeGone, NodeSeen
 from cluster.engine.jobcluster import make_computation
@@ -88,7 +88,7 @@ class Engine:
         self.save()
         self.link.listed = self.names.ips()
         self.names.start(self.link)
-        self.audit_at = time.monotonic() + 2.5 * config.pulse_seconds  # answers kept come first
+        self.audit_at = time.monotonic() + self.audit_again()  # answers kept come first
 
     def prepare_home(self) -> None:
         home = self.config.home
@@ -105,7 +105,7 @@ class Engine:
         logging.getLogger("dispy").addFilter(is_news)
         fixes.apply(config.certfile, config.keyfile)
         dispy.config.DispyPort = config.port
-        dispy._Cluster = Link
+        dispy._Cluster, dispy._Node = Link, finding.Node
         link = self.link = Link(
             self.desk, self.identity.key.encode(), self.identity.sign, config.home / "incoming",
             host=config.host, secret=config.secret,
@@ -242,7 +242,7 @@ class Engine:
     # What dispy does not tell
 
     def check(self) -> None:
-        """Every half second: absent and silent nodes, cancels not yet obeyed, bundles nobody knows."""
+        """Twice a second: absent and silent nodes, cancels not obeyed, bundles nobody knows."""
         now = time.monotonic()
         if self.link is None or now - self.checked_at < CHECK_SECONDS:
             return
@@ -258,6 +258,10 @@ class Engine:
             self.audit_at = now + AUDIT_SECONDS
             for ip in self.desk.to_audit():
                 Task(self.link.audit, ip)
+
+    def audit_again(self) -> float:
+        """Until when a node that keeps an answer will have tried to deliver it."""
+        return max(3.0, 3 * self.config.pulse_seconds)
 
     # End
 

@@ -139,6 +139,10 @@ class Desk:
     def adopted(self, ip: str, running: set[int]) -> None:
         """The node goes on with us. What it runs that nobody waits for is stopped."""
         with self.lock:
+            for bundle, flight in self.flights.items():
+                if flight.ip == ip and bundle not in running:
+                    flight.unknown = 1
+                    flight.sent_at = time.monotonic() - SETTLED_SECONDS
             for bundle in running - self.flights.keys():
                 past = time.monotonic() - CANCEL_AGAIN_SECONDS
                 address = self.names.address_of(ip) or ip

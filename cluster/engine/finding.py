@@ -5,8 +5,12 @@ Everything here that yields runs in dispy's own thread (a pycos task).
 
 from __future__ import annotations
 
+import copy
+import errno
 import hmac
+import os
 import re
+import secrets
 import socket
 import time
 from dataclasses import dataclass
@@ -33,10 +37,39 @@ class Reports(Protocol):
 
 @dataclass
 class Held:
-    """A node's password, as it was when it last worked for us."""
+    """How to talk to a node that last worked for us."""
 
     port: int
-    auth: bytes
+    auth: bytes  # the node's own, made from the secret and its sign
+    password: str  # of our computation there
+
+
+class Node(dispy._Node):
+    """dispy's record of a node. Each set-up gets a password of its own, so that a CLOSE which a
+    frozen node hears late cannot close what was set up since."""
+
+    __slots__ = ("password",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.password = ""
+
+    def setup(
+        self, depends: Any, setup_args: Any, compute: Any, resetup: bool = False,
+        exclusive: bool = True, task: Any = None,
+    ) -> Steps:  # fmt: skip
+        if not resetup:
+            self.password = secrets.token_hex(20)
+        return (
+            yield super().setup(depends, setup_args, self.own(compute), resetup=resetup, task=task)
+        )
+
+    def own(self, compute: Any) -> Any:
+        """Our computation as this node knows it."""
+        mine = copy.copy(compute)
+        mine.auth = self.password
+        mine.scheduler_ip_addr, mine.node_ip_addr = self.scheduler_ip_addr, self.ip_addr
+        return mine
 
 
 class Finding:
@@ -129,7 +162,7 @@ class Finding:
         )
 
     def node_with(self, ip: str, port: int, auth: bytes) -> Any:
-        node = dispy._Node(ip, port, 0, "", "", keyfile=self.keyfile, certfile=self.certfile)
+        node = Node(ip, port, 0, "", "", keyfile=self.keyfile, certfile=self.certfile)
         node.auth = auth
         return node
 
@@ -138,17 +171,17 @@ class Finding:
         held = self.held.get(ip)
         if held is None:
             return
-        compute = self.computation._compute
         request = {
-            "compute_id": compute.id,
-            "auth": compute.auth,
+            "compute_id": self.computation._compute.id,
+            "auth": held.password,
             "node_ip_addr": ip,
             "terminate_pending": True,
             "close": True,
         }
         node = self.node_with(ip, held.port, held.auth)
         yield node.send(b"CLOSE:" + pycos.serialize(request))
-        self.held.pop(ip, None)  # it answered, if only by hanging up on an old password
+        if self.held.get(ip) is held:
+            del self.held[ip]  # it answered, if only by hanging up on an old password
 
     def on_pong(self, info: dict[str, Any]) -> bool:
         """Is it a node that we want? dispy then sets it up."""
@@ -181,17 +214,17 @@ class Finding:
         if not self.knows_secret(info):
             self.desk.trouble(ip, "has another secret than ours")
         elif info["held_by"] in {f"{own}:{self.port}" for own in self.ip_addrs}:
-            Task(self.release, ip, str(info["sign"]))
+            Task(self.release, ip, str(info["sign"]), str(info["ticket"]))
         elif info["held_by"]:
             self.desk.trouble(ip, f"works for another dispatcher, at {info['held_by']}")
 
-    def release(self, ip: str, sign: str, task: Any = None) -> Steps:
+    def release(self, ip: str, sign: str, ticket: str, task: Any = None) -> Steps:
         """An earlier life of ours holds the node and its password is lost: ask by the secret."""
         if not re.fullmatch("[0-9a-f]{40}", sign):
             return
         node = self.node_with(ip, self.node_port, dispy.auth_code(self.secret, sign))
         for own in self.ip_addrs:
-            request = {"scheduler_ip_addr": own, "port": self.port}
+            request = {"scheduler_ip_addr": own, "port": self.port, "ticket": ticket}
             try:
                 yield node.send(b"RELEASE:" + pycos.serialize(request))
             except OSError as error:
@@ -208,8 +241,10 @@ class Finding:
 
 
 def in_words(error: OSError, port: int) -> str:
-    if isinstance(error, ConnectionRefusedError) or "Connection refused" in str(error):
+    number = error.errno or (error.args[0] if error.args else None)  # pycos gives the bare number
+    if number == errno.ECONNREFUSED:
         return f"refuses connections on port {port}: no agent runs there"
-    if isinstance(error, TimeoutError) or "timed out" in str(error):
+    if isinstance(error, TimeoutError) or number in (errno.ETIMEDOUT, "timed out"):
         return f"does not answer on port {port}: off, cut off, or hanging"
-    return f"cannot be reached on port {port}: {error.strerror or error}"
+    reason = os.strerror(number) if isinstance(number, int) else str(error)
+    return f"cannot be reached on port {port}: {reason}"

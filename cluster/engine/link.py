@@ -135,7 +135,7 @@ class Link(Finding, Sending, Answers):
             self.forget(ip)
 
     def hold(self, node: Any) -> None:
-        self.held[node.ip_addr] = Held(node.port, node.auth)
+        self.held[node.ip_addr] = Held(node.port, node.auth, node.password)
 
     def forget(self, ip: str) -> None:
         self._nodes.pop(ip, None)

@@ -124,8 +124,7 @@ class Sending:
             self.desk.audited(ip, known, asked_at)
 
     def ask_jobs(self, node: Any, timeout: float = 5.0) -> Steps:
-        compute = self.computation._compute
-        request = {"compute_id": compute.id, "auth": compute.auth}
+        request = {"compute_id": self.computation._compute.id, "auth": node.password}
         reply = yield node.send(b"JOBS:" + pycos.serialize(request), timeout=timeout)
         if not isinstance(reply, bytes | bytearray) or not reply:
             raise ValueError("no list of jobs")

@@ -58,7 +58,8 @@ HOLD: list[bool] = []
 def bench(engine: Engine, count: int, addresses: list[str]) -> None:
     """No-op bundles, as fast as the slots take them."""
     times: dict[int, float] = {}
-    latencies, started, sent = [], time.monotonic(), 0
+    latencies: list[float] = []
+    started, sent = time.monotonic(), 0
     first = secrets.randbits(61)
     while len(latencies) < count:
         for address in addresses:

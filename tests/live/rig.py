@@ -167,7 +167,7 @@ class Rig:
         return driver
 
     def end(self) -> None:
-        processes = [item.process for item in (*self.drivers, *self.agents)]
+        processes = [d.process for d in self.drivers] + [a.process for a in self.agents]
         for process in processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
