@@ -1,0 +1,71 @@
+"""The dashboard's first sentence: how it stands, worst first. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the verdict rests on."""
+
+    dispatcher: str  # up, down, never
+    nodes: int
+    offline: Sequence[str]  # names
+    draining: int
+    running: int
+    waiting: int  # could run now
+    later: int  # scheduled and retrying
+    taken: int  # slots
+    slots: int  # of nodes online
+
+
+@dataclass(frozen=True)
+class Verdict:
+    look: str  # good, warning, bad
+    text: str
+    advice: str = ""
+
+
+def verdict(s: Standing) -> Verdict:
+    if s.dispatcher != "up":
+        text = _("The dispatcher is not running: nothing starts until it is back.")
+        advice = _(
+            "What was accepted is kept. Start it with “python3 run.py”, or alone with "
+            "“manage.py dispatcher”."
+        )
+        return Verdict("bad", text, advice)
+    if not s.nodes:
+        text = _("No node is known: work is accepted and waits.")
+        advice = _("List machines in DISPY_NODES, or leave it empty for a node on this machine.")
+        return Verdict("bad", text, advice)
+    up = s.nodes - len(s.offline)
+    work = doing(s)
+    if not up:
+        return Verdict("bad", f"{_('No node is online.')} {work}", ", ".join(s.offline[:8]))
+    if s.offline:
+        text = _("%(up)s of %(all)s nodes are up.") % {"up": up, "all": s.nodes}
+        away = _("Offline: %s") % ", ".join(s.offline[:8]) + ("…" if len(s.offline) > 8 else "")
+        return Verdict("warning", f"{text} {work}", away)
+    if s.draining == s.nodes:
+        return Verdict("warning", _("Every node is draining: nothing new starts. %s") % work)
+    if s.waiting and s.taken < s.slots and not s.running:
+        return Verdict("warning", work, _("Slots are free, yet jobs wait: look at their reasons."))
+    text = ngettext("The node is up.", "All %d nodes are up.", s.nodes)
+    return Verdict("good", f"{text % s.nodes if '%' in text else text} {work}")
+
+
+def doing(s: Standing) -> str:
+    """What is going on, in a sentence."""
+    if not (s.running or s.waiting or s.later):
+        return _("Nothing to do.")
+    parts = []
+    if s.running:
+        parts.append(ngettext("%d job running", "%d jobs running", s.running) % s.running)
+    if s.waiting:
+        parts.append(_("%d waiting") % s.waiting)
+    if s.later:
+        parts.append(_("%d to start later") % s.later)
+    return ", ".join(parts) + "."

@@ -1,0 +1,135 @@
+"""The dashboard: one look at everything."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Min, Q, Value
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from cluster import nodes
+from cluster.placement import NodeView
+from cluster.views import cards
+from jobs import counts
+from jobs.claim import busy
+from jobs.models import FINAL_STATES, Job, Lease, State
+from jobs.views.listing import rows_of, with_parts
+from monitoring.verdict import Standing, verdict
+
+HOURS = 24
+RECENT = 8
+HEIGHT = 52  # of the chart, in its own units
+
+
+@require_safe
+def dashboard(request: HttpRequest) -> HttpResponse:
+    live = request.path.startswith("/live/")
+    template = "monitoring/_dashboard.html" if live else "monitoring/dashboard.html"
+    return render(request, template, picture(timezone.now()))
+
+
+@require_safe
+def beats(request: HttpRequest) -> HttpResponse:
+    return render(request, "monitoring/_beats.html")
+
+
+def picture(now: datetime) -> dict[str, Any]:
+    """Everything the dashboard shows, in a fixed number of statements."""
+    by = counts.by_state(Job.objects.all())
+    shown = cards()
+    online = [card for card in shown if card.node.online]
+    queue = queue_of(now)
+    bars = throughput(now)
+    ended = {state: sum(bar[state] for bar in bars) for state in FINAL_STATES}
+    judged = ended[State.SUCCEEDED] + ended[State.FAILED]
+    views = nodes.views(busy())
+    standing = Standing(
+        dispatcher=beat(now),
+        nodes=len(shown),
+        offline=[card.node.name for card in shown if not card.node.online],
+        draining=sum(card.node.draining for card in online),
+        running=by[State.RUNNING],
+        waiting=queue["ready"],
+        later=by[State.QUEUED] - queue["ready"],
+        taken=sum(card.busy for card in shown),
+        slots=sum(card.node.slots for card in online),
+    )
+    return {
+        "verdict": verdict(standing),
+        "standing": standing,
+        "by": by,
+        "total": sum(by.values()),
+        "queue": queue,
+        "cards": shown,
+        "chart": chart(bars, now),
+        "ended": ended,
+        "ended_total": sum(ended.values()),
+        "share": 100 * ended[State.SUCCEEDED] / judged if judged else None,
+        "judged": judged,
+        "failures": latest(State.FAILED, "-finished_at", now, views),
+        "running": latest(State.RUNNING, "-id", now, views),
+    }
+
+
+def beat(now: datetime) -> str:
+    lease = Lease.objects.filter(name="dispatcher").first()
+    if lease is None:
+        return "never"
+    return "up" if lease.expires_at > now else "down"
+
+
+def queue_of(now: datetime) -> dict[str, Any]:
+    """How many could start now, and since when the first of them waits."""
+    ready = Q(run_at__lte=now)
+    queued = Job.objects.filter(state=State.QUEUED)
+    return queued.aggregate(ready=Count("id", filter=ready), oldest=Min("run_at", filter=ready))
+
+
+def latest(state: str, order: str, now: datetime, views: list[NodeView]) -> list[Any]:
+    jobs = with_parts(Job.objects.filter(state=state)).order_by(order)[:RECENT]
+    return rows_of(list(jobs), now, views)
+
+
+def throughput(now: datetime) -> list[dict[str, int]]:
+    """How many jobs ended in each of the last hours, oldest first: one statement over the index."""
+    parts = [
+        Job.objects.filter(
+            state=state,
+            finished_at__gt=now - timedelta(hours=HOURS - hour),
+            finished_at__lte=now - timedelta(hours=HOURS - hour - 1),
+        )
+        .order_by()
+        .annotate(hour=Value(hour))
+        .values_list("hour", "state")
+        .annotate(Count("id"))
+        for hour in range(HOURS)
+        for state in FINAL_STATES
+    ]
+    bars = [{state.value: 0 for state in FINAL_STATES} for _hour in range(HOURS)]
+    for hour, state, count in parts[0].union(*parts[1:], all=True):
+        bars[hour][state] = count
+    return bars
+
+
+def chart(bars: list[dict[str, int]], now: datetime) -> dict[str, Any]:
+    """The bars as rectangles: good ones from the ground up, failed ones on top."""
+    most = max(bar[State.SUCCEEDED] + bar[State.FAILED] for bar in bars)
+    shapes = []
+    for hour, bar in enumerate(bars):
+        good = HEIGHT * bar[State.SUCCEEDED] / most if most else 0
+        bad = HEIGHT * bar[State.FAILED] / most if most else 0
+        start = timezone.localtime(now - timedelta(hours=HOURS - hour))
+        end = timezone.localtime(now - timedelta(hours=HOURS - hour - 1))
+        words = _("%(from)s to %(to)s: %(good)s succeeded, %(bad)s failed") % {
+            "from": f"{start:%H:%M}", "to": f"{end:%H:%M}",
+            "good": bar[State.SUCCEEDED], "bad": bar[State.FAILED],
+        }  # fmt: skip
+        shapes.append({
+            "x": hour * 10 + 1, "words": words,
+            "good": f"{good:.2f}", "good_y": f"{HEIGHT - good:.2f}",
+            "bad": f"{bad:.2f}", "bad_y": f"{HEIGHT - good - bad:.2f}",
+        })  # fmt: skip
+    return {"bars": shapes, "most": most, "from": now - timedelta(hours=HOURS)}
