@@ -147,6 +147,7 @@ def make_class(module: Any) -> type[Any]:
             elif self.scheduler["auth"] or self.job_infos:
                 Task(self.say_busy, sign, [*addresses, addr[0]], info["port"])
             else:
+                self.avail_cpus = self.num_cpus  # dispy's count drifts, and at 0 nobody takes us
                 super().send_pong_msg(info, addr)
 
         def say_busy(self, sign: str, to: list[str], port: int, task: Any = None) -> Steps:

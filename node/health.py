@@ -22,6 +22,7 @@ from node.fixes import LENGTH, Steps
 log = logging.getLogger("node")
 
 LISTEN_SECONDS = 10.0  # between two looks at our own port
+BORN_SECONDS = 30.0  # by then a job has a process, or will never have one
 DIED = "the runner died without an answer"
 
 
@@ -36,9 +37,9 @@ class Health:
 
     def check(self, now: float) -> str | None:
         """Set right what can be set right; why the agent must end, where that is all it can do."""
+        self.drop_broken_clients()  # first: its jobs are lost, not dead of themselves
         self.report_dead_jobs()
         self.clean_up()
-        self.drop_broken_clients()
         if not self.node.reply_Q_thread.is_alive():
             return "the thread that sends the answers died"
         if now < self.next_listen_at:
@@ -54,7 +55,12 @@ class Health:
     def report_dead_jobs(self) -> None:
         """Whatever a job answered went into the queue before it ended, so ours comes second."""
         for job in self.jobs():
-            if is_dead(job):
+            if not is_dead(job):
+                continue
+            if job.compute_id not in self.node.clients:  # nobody to tell
+                with self.node.thread_lock:
+                    self.node.job_infos.pop(job.job_reply.uid, None)
+            else:
                 reply = copy.copy(job.job_reply)
                 reply.status = DispyJob.Terminated
                 reply.result = pycos.serialize(None)
@@ -81,14 +87,14 @@ class Health:
 
 
 def drop_client(node: Any, client: Any, task: Any = None) -> Steps:
-    yield node.send_terminate(task=task)
     with node.thread_lock:
         ours = [uid for uid, job in node.job_infos.items() if job.compute_id == client.compute.id]
         for uid in ours:
             del node.job_infos[uid]
-    node.avail_cpus += len(ours)
     client.pending_jobs = 0
     client.zombie = True
+    client.jobs_done.set()  # the dispatcher's CLOSE, which follows our goodbye, waits for this
+    yield node.send_terminate(task=task)
     yield node.cleanup_computation(client, close=True, task=task)
 
 
@@ -99,7 +105,9 @@ def is_dead(job: Any) -> bool:
             return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
-    return bool(job.pid) and not leftovers.is_running(job.pid)
+    if job.pid:
+        return not leftovers.is_running(job.pid)
+    return time.time() - job.job_reply.start_time > BORN_SECONDS
 
 
 def answers(node: Any) -> bool:

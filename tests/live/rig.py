@@ -138,7 +138,7 @@ class Rig:
         self.net = f"127.{random.randint(32, 250)}.{random.randint(1, 250)}"
         self.port = self.free_port()
         self.tls: dict[str, Path] = {}
-        self.python = sys.executable
+        self.python = os.environ.get("LIVE_PYTHON", sys.executable)  # to try another version
         self.agents: list[Agent] = []
         self.drivers: list[Driver] = []
 

@@ -97,8 +97,11 @@ def test_jobs_that_kill_the_warm_process_do_not_break_the_node(rig: Rig) -> None
     driver, bundle = rig.driver(agent), new_bundle()
     command = "kill -9 $(awk '/^PPid/ {print $2}' /proc/$PPID/status); sleep 30"
     driver.send(bundle, agent.address, bundle_text(bundle, command))
-    driver.until("BundleGone", 10, bundle=bundle)
+    driver.until("NodeGone", 10, address=agent.address)
     driver.until("NodeSeen", 10, address=agent.address)
+    ends = ("BundleGone", "BundleEnded")
+    [end] = [e for e in driver.seen if e["kind"] in ends and e["bundle"] == bundle]
+    assert end["kind"] == "BundleGone" or end["text"] is None
     again = new_bundle()
     assert driver.send(again, agent.address, bundle_text(again, "true"))
     driver.answer(again)
