@@ -36,7 +36,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 def imports(name: str, path: Path) -> set[str]:
     """The dotted names a module imports, those inside functions too."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
