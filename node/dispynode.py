@@ -17,7 +17,7 @@ from typing import Any
 import dispy
 from pycos import Task
 
-from node import fixes, leftovers, passport, transfer
+from node import fixes, leftovers, passport, tls, transfer
 from node.fixes import FRAME_LIMIT, SIGN_PREFIX, Steps
 
 log = logging.getLogger("node")
@@ -180,6 +180,8 @@ def make_class(module: Any) -> type[Any]:
 
         def checked_request(self, conn: Any, addr: Any, task: Any) -> Steps:
             conn.settimeout(connect_seconds)
+            if self.certfile:
+                yield tls.handshake(conn, self.certfile, self.keyfile)
             auth = yield conn.recvall(len(self.auth))
             known = hmac.compare_digest(bytes(auth), self.auth)
             message = yield conn.recv_msg(FRAME_LIMIT if known else SMALL_FRAME)

@@ -4,6 +4,7 @@ certificate. One certificate is shared by all machines of a cluster and is its o
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from typing import Any
 
 import pycos
@@ -33,6 +34,7 @@ class Tls:
 KEYFILES: dict[str, str | None] = {}  # pycos forgets the key when it connects
 
 
+@cache
 def make_context(certfile: str, keyfile: str | None, server_side: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -46,3 +48,42 @@ def apply(certfile: str, keyfile: str | None = None) -> None:
     if keyfile:
         KEYFILES[certfile] = keyfile
     pycos.ssl = Tls(certfile)
+    pycos._AsyncSocket._async_accept = accept_plain
+
+
+accept = pycos._AsyncSocket._async_accept
+
+
+def accept_plain(self: Any) -> Any:
+    """pycos shakes hands before it accepts the next: one silent caller would stop all others."""
+    self._certfile = None
+    return accept(self)
+
+
+def handshake(conn: Any, certfile: str, keyfile: str | None) -> Any:
+    """The server's half, for the task that serves this connection: to be yielded."""
+    context = make_context(certfile, keyfile, server_side=True)
+    conn._rsock = context.wrap_socket(conn._rsock, server_side=True, do_handshake_on_connect=False)
+    task = pycos.Pycos.cur_task()
+
+    def step() -> None:
+        try:
+            conn._rsock.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return  # until more comes, or the connection's timeout
+        except Exception as error:
+            finish()
+            task.throw(type(error), error)
+        else:
+            finish()
+            conn._certfile = certfile  # from here on pycos treats it as its own kind
+            task._proceed_(None)
+
+    def finish() -> None:
+        conn._read_fn = None
+        conn._notifier.clear(conn, pycos._AsyncPoller._Read)
+
+    conn._read_task = task
+    task._await_()
+    conn._read_fn = step
+    conn._notifier.add(conn, pycos._AsyncPoller._Read)

@@ -16,11 +16,13 @@ def dispycluster_setup() -> int:
     """Once per node: warm up. The new global makes dispy fork each job from this process."""
     global dispycluster_run
     import ctypes
+    import gc
     import signal
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, for a stock dispynode
     from node.runner import run_bundle as dispycluster_run
 
+    gc.freeze()  # or the first collection in each job copies all of this process's memory
     return 0
 
 

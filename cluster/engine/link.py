@@ -17,7 +17,7 @@ from pycos import Task
 from cluster.engine.answers import Answers
 from cluster.engine.finding import Finding, Held, Reports, in_words
 from cluster.engine.sending import Sending
-from node import fixes
+from node import fixes, tls
 from node.fixes import Steps
 
 log = logging.getLogger("cluster.engine")
@@ -80,6 +80,8 @@ class Link(Finding, Sending, Answers):
 
     def checked_message(self, conn: Any, addr: Any, task: Any) -> Steps:
         conn.settimeout(10)
+        if self.certfile:
+            yield tls.handshake(conn, self.certfile, self.keyfile)
         message = yield conn.recv_msg()
         kind = bytes(message[: message.find(b":", 0, 20)])
         if kind in (b"PING", b"PONG", b"BUSY", b"PULSE"):
