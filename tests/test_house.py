@@ -119,13 +119,6 @@ def test_a_pure_module_imports_the_standard_library_and_pure_modules_only(name: 
         assert allowed or other in packages, f"{name} imports {other}"
 
 
-def test_every_module_is_small_enough_to_read_in_one_sitting() -> None:
-    long = {name: len(path.read_text().splitlines()) for name, (path, _) in MODULES.items()}
-    assert not {
-        name: lines for name, lines in long.items() if lines > 350 and "migrations" not in name
-    }
-
-
 def test_pages_and_styles_load_nothing_from_elsewhere() -> None:
     files = [*(ROOT / "templates").rglob("*.html"), *(ROOT / "static").rglob("*.css")]
     assert files
