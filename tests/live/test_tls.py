@@ -60,5 +60,5 @@ def test_strangers_are_cut_off_in_the_handshake(secure: Rig) -> None:
     bundle = new_bundle()
     assert driver.send(bundle, agent.address, bundle_text(bundle, "true"))
     driver.answer(bundle, 5)
-    for sock in silent:
-        sock.close()
+    for quiet in silent:
+        quiet.close()
