@@ -139,6 +139,8 @@ def start_node(options: argparse.Namespace, secret: str, run: Path, work: Path) 
     """dispynode's own main program, without its command line, which would show the secret."""
     if options.slots < 1:
         raise CannotStart("--slots must be at least 1")
+    if options.host in ("0.0.0.0", "::", ""):  # noqa: S104
+        raise CannotStart("--host must be the very address that the dispatcher is to use")
     multiprocessing.set_start_method("fork")
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     certfile, keyfile = absolute(options.certfile), absolute(options.keyfile)

@@ -175,6 +175,25 @@ def make_class(module: Any) -> type[Any]:
                 return 0
             return (yield super().cleanup_computation(client, close=close, task=task))
 
+        def resend_job_results(self, client: Any, task: Any = None) -> Steps:
+            """dispy starts this at every pulse, whether or not the last one is through."""
+            if client.compute.id in RESENDING:
+                return
+            RESENDING.add(client.compute.id)
+            try:
+                yield super().resend_job_results(client, task=task)
+            finally:
+                RESENDING.discard(client.compute.id)
+
+        def _send_job_reply(
+            self, job_info: Any, resending: bool = False, task: Any = None
+        ) -> Steps:
+            status = yield super()._send_job_reply(job_info, resending=resending, task=task)
+            client = self.clients.get(job_info.compute_id)
+            if client is not None and client.pending_results:  # dispy's count drifts
+                client.pending_results = len(kept_answers(client))
+            return status
+
         def tcp_req(self, conn: Any, addr: Any, task: Any = None) -> Steps:
             yield fixes.safely(self.checked_request(conn, addr, task), conn, addr)
 
@@ -208,8 +227,7 @@ def make_class(module: Any) -> type[Any]:
                 return []
             with self.thread_lock:
                 running = [uid for uid, job in self.job_infos.items()]
-            kept = Path(client.compute.dest_path).glob("_dispy_job_reply_*.pkl")
-            return running + [int(path.stem.rpartition("_")[2]) for path in kept]
+            return running + kept_answers(client)
 
         def as_close(self, data: bytes) -> bytes:
             """RELEASE, our own: a dispatcher that lost its memory frees what it held here."""
@@ -244,6 +262,15 @@ def make_class(module: Any) -> type[Any]:
             yield transfer.receive(conn, xfer, target, digest)
 
     return Node
+
+
+RESENDING: set[int] = set()
+
+
+def kept_answers(client: Any) -> list[int]:
+    """Bundles whose answer could not be delivered yet."""
+    kept = Path(client.compute.dest_path).glob("_dispy_job_reply_*.pkl")
+    return [int(path.stem.rpartition("_")[2]) for path in kept]
 
 
 def is_dispatcher_sign(sign: Any) -> bool:

@@ -155,9 +155,9 @@ def assume(link: Link, computation: Any, identity: Identity) -> None:
 
 
 def adopt_node(
-    link: Link, ip: str, record: NodeRecord, bundles: list[int], task: Any = None
+    link: Link, ip: str, record: NodeRecord, bundles: list[int], deadline: float, task: Any = None
 ) -> Steps:
-    """Take the node over. What it runs of ours, or None if it does not accept us."""
+    """Take the node over. What it runs of ours, or None if it does not accept us in time."""
     node = Node(
         ip, record.port, record.cpus, "", link.secret, platform=record.platform,
         keyfile=link.keyfile, certfile=link.certfile,
@@ -173,6 +173,8 @@ def adopt_node(
     except (OSError, ValueError) as error:
         log.info("%s cannot be adopted: %r", ip, error)
         return None
+    if time.monotonic() > deadline:
+        return None  # it was given up meanwhile
     take_over(link, node, running.union(bundles))
     return running
 

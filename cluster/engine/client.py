@@ -33,6 +33,7 @@ log = logging.getLogger("cluster.engine")
 CHECK_SECONDS = 0.5
 AUDIT_SECONDS = 10.0  # between asking a node which bundles it has
 RELEASE_SECONDS = 5.0
+FORGOTTEN_SECONDS = 7 * 24 * 3600
 LARGEST_TEXT = 15_000_000  # of a bundle; a node refuses frames above 16 MB
 
 
@@ -96,8 +97,9 @@ class Engine:
         for folder in (home, home / "incoming", home / "outgoing"):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
-        for stale in (*(home / "incoming").glob(".*.part"), *(home / "outgoing").iterdir()):
-            stale.unlink()
+        for path in (*(home / "incoming").iterdir(), *(home / "outgoing").iterdir()):
+            if path.name.endswith(".part") or path.is_symlink() or is_forgotten(path):
+                path.unlink()
 
     def connect(self) -> None:
         config = self.config
@@ -120,17 +122,17 @@ class Engine:
     def adopt(self, open_bundles: dict[int, str]) -> None:
         """Ask the nodes of the earlier life, all at once, to go on with us."""
         tasks = {}
+        deadline = time.monotonic() + 2 * adoption.ASK_SECONDS
         for ip, record in self.identity.nodes.items():
             mine = [b for b, address in open_bundles.items() if self.names.ip_of(address) == ip]
             if record.usable and self.names.address_of(ip):
                 self.desk.passports[ip] = record.passport
-                tasks[ip] = Task(adoption.adopt_node, self.link, ip, record, mine)
+                tasks[ip] = Task(adoption.adopt_node, self.link, ip, record, mine, deadline)
             else:
                 self.link.held[ip] = adoption.held(record)
-        deadline = time.monotonic() + 2 * adoption.ASK_SECONDS
         adopted = set()
         for ip, task in tasks.items():
-            running = task.value(timeout=max(0.1, deadline - time.monotonic()))
+            running = task.value(timeout=max(0.1, deadline + 0.1 - time.monotonic()))
             if isinstance(running, set):
                 adopted.add(ip)
                 self.desk.adopted(ip, running)
@@ -287,6 +289,11 @@ class Engine:
         for task in tasks:
             task.value(timeout=max(0.1, deadline - time.monotonic()))
         self.identity_file.unlink(missing_ok=True)
+
+
+def is_forgotten(path: Path) -> bool:
+    """An artifact that nobody fetched, of a bundle that was given up."""
+    return time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS
 
 
 def is_news(record: logging.LogRecord) -> bool:
