@@ -53,8 +53,8 @@ def verdict(s: Standing) -> Verdict:
         return Verdict("warning", _("Every node is draining: nothing new starts. %s") % work)
     if s.waiting and s.taken < s.slots and not s.running:
         return Verdict("warning", work, _("Slots are free, yet jobs wait: look at their reasons."))
-    text = ngettext("The node is up.", "All %d nodes are up.", s.nodes)
-    return Verdict("good", f"{text % s.nodes if '%' in text else text} {work}")
+    text = _("The node is up.") if s.nodes == 1 else _("All %d nodes are up.") % s.nodes
+    return Verdict("good", f"{text} {work}")
 
 
 def doing(s: Standing) -> str:

@@ -35,8 +35,8 @@ AGES = {
 }
 ROW = ("id", "name", "state", "held", "waits", "run_at", "tried", "max_attempts", "charged",
        "priority", "cancel_requested_at", "created_at", "started_at", "finished_at",
-       "run_seconds", "error", "args", "sweep_id", "spec__title", "spec__kind", "need__body", "owner__username",
-       "node__name")  # fmt: skip
+       "run_seconds", "error", "args", "sweep_id", "spec__title", "spec__kind", "need__body",
+       "owner__username", "node__name")  # fmt: skip
 
 
 @dataclass
@@ -151,6 +151,7 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
     plain = without(params, "before", "after")
     context = {
         "page": page,
+        "newest": page.newest,
         "chips": chips,
         "total": jobs.count() if params.get("reason") else total(chips, params),
         "problem": problem,

@@ -18,7 +18,7 @@ from jobs import catalog, files, snippets, submit
 from jobs.claim import busy
 from jobs.files import DIGEST, TooLarge
 from jobs.forms import WorkForm, initial_of
-from jobs.models import File, Job
+from jobs.models import Job
 from jobs.templatetags.show import thousands
 from jobs.views.access import user_of
 from jobs.views.listing import key
@@ -106,14 +106,12 @@ def page_context(request: HttpRequest, form: WorkForm) -> dict[str, Any]:
     kind = "sweep" if form.is_sweep else form.kind
     known = catalog.functions() if form.work == "function" else []
     return {
-        "form": form,
         "kind": kind,
         "kinds": KINDS,
         "functions": known,
         "choose": form.work == "function" and form.function is None,
         "of": "command" if form.kind == "sweep-command" else "function",
         "action": request.get_full_path() if "clone" not in request.GET else action_of(form),
-        "sizes": dict(File.objects.filter(pk__in=form.given.values()).values_list("pk", "size")),
         **preview_context(request, form),
     }
 
@@ -131,6 +129,7 @@ def preview_context(request: HttpRequest, form: WorkForm) -> dict[str, Any]:
     work = body.get("spec", body)
     url = request.build_absolute_uri("/api/sweeps" if form.is_sweep else "/api/jobs")
     return {
+        "form": form,
         "fits": fits(work.get("needs", {})),
         "curl": snippets.curl(url, body) if complete(form, body) else "",
         "points": points(form, body),

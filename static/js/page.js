@@ -71,7 +71,7 @@
 
   // The job list: what is selected decides which actions make sense.
   const list = $("#bulk-form");
-  if (list) {
+  if (list && $("#selected", list)) {
     const final = ["succeeded", "failed", "cancelled"];
     const fits = { cancel: (state) => !final.includes(state), requeue: (state) => final.includes(state), delete: (state) => final.includes(state) };
     const boxes = () => all("input[name=job]", list);
