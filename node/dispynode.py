@@ -143,7 +143,7 @@ def make_class(module: Any) -> type[Any]:
             """Answer a dispatcher that looks for nodes: here I am, or: I am taken."""
             sign, addresses = info.get("sign"), info.get("ip_addrs")
             if not is_dispatcher_sign(sign) or type(addresses) is not list or len(addresses) > 4:
-                log.info("ignoring a ping from %s", addr[0])
+                fixes.complain("ignoring a ping from %s", addr[0])
             elif self.scheduler["auth"] or self.job_infos:
                 Task(self.say_busy, sign, [*addresses, addr[0]], info["port"])
             else:
@@ -205,7 +205,7 @@ def make_class(module: Any) -> type[Any]:
             known = hmac.compare_digest(bytes(auth), self.auth)
             message = yield conn.recv_msg(FRAME_LIMIT if known else SMALL_FRAME)
             if not known and not message.startswith((b"PING:", b"NODE_INFO:")):
-                log.info("ignoring a message without the secret from %s", addr[0])
+                fixes.complain("ignoring a message without the secret from %s", addr[0])
                 conn.close()
             elif message.startswith(b"JOBS:"):
                 yield conn.send_msg(serialize(self.bundles(message[len(b"JOBS:") :])))
@@ -255,7 +255,7 @@ def make_class(module: Any) -> type[Any]:
             name = os.path.basename(str(xfer.name))
             digest = transfer.digest_in(name)
             if client is None or digest is None:
-                log.warning("refused the file %r", name)
+                fixes.complain("refused the file %r", name)
                 yield conn.send_msg(serialize(-1))
                 return
             target = Path(client.compute.dest_path, name)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
+from collections import deque
 from collections.abc import Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -85,11 +87,37 @@ class MemoryShelf(dict[str, Any]):
 def route_logger(logger: Any, name: str) -> None:
     """Let one of dispy's own loggers, which write to stdout, speak through Python's logging."""
     target = logging.getLogger(name)
+    target.addFilter(is_news)
     for method in ("debug", "info", "warning", "error", "critical"):
         setattr(logger, method, getattr(target, method))
     logger.warn, logger.fatal = target.warning, target.critical
     logger.setLevel = lambda level: None
     logger.flush = logger.shutdown = lambda: None
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """dispy logs each vain attempt to connect as an error, and each message of a stranger."""
+    message = record.getMessage()
+    if message.startswith(("Invalid", "Ignoring")):
+        return may_complain()
+    return not message.startswith("Could not connect to")
+
+
+def complain(message: str, *args: Any) -> None:
+    """Log what a stranger did; not so often that he could fill the disk with it."""
+    if may_complain():
+        logging.getLogger("strangers").warning(message, *args)
+
+
+def may_complain() -> bool:
+    now = time.monotonic()
+    if len(COMPLAINTS) == COMPLAINTS.maxlen and now - COMPLAINTS[0] < 60:
+        return False
+    COMPLAINTS.append(now)
+    return True
+
+
+COMPLAINTS: deque[float] = deque(maxlen=20)  # when the last ones were made
 
 
 def receive_message(self: Any, limit: int = FRAME_LIMIT) -> Steps:
@@ -115,9 +143,7 @@ def message_length(head: bytes, limit: int) -> int:
         return 0
     (length,) = LENGTH.unpack(head)
     if length > limit:
-        logging.getLogger("dispy").warning(
-            "refused a message of %d bytes (at most %d)", length, limit
-        )
+        complain("refused a message of %d bytes (at most %d)", length, limit)
         return 0
     return int(length)
 
@@ -145,5 +171,5 @@ def safely(steps: Iterator[Any], conn: Any, peer: Any) -> Steps:
     except GeneratorExit:
         raise
     except Exception as error:
-        logging.getLogger("dispy").info("connection from %s dropped: %r", peer[0], error)
+        complain("connection from %s dropped: %r", peer[0], error)
         conn.close()

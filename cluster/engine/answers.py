@@ -6,7 +6,6 @@ Everything here that yields runs in dispy's own thread (a pycos task).
 from __future__ import annotations
 
 import hmac
-import logging
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -16,9 +15,7 @@ import dispy
 import pycos
 
 from node import transfer
-from node.fixes import Steps
-
-log = logging.getLogger("cluster.engine")
+from node.fixes import Steps, complain
 
 RECORD_SECONDS = 8.0  # an answer waits this long for its record; dispy's node gives up after 10
 REMEMBERED = 10_000  # answers recorded lately, which may be repeated
@@ -42,7 +39,7 @@ class Answers(dispy._Cluster):
         if type(bundle) is not int or not hmac.compare_digest(
             self.hash_of(bundle), str(reply.hash)
         ):
-            log.warning("an answer for %r from %s is not ours", bundle, addr[0])
+            complain("an answer for %r from %s is not ours", bundle, addr[0])
             yield sock.send_msg(b"NAK")
             return
         if reply.ip_addr in self._nodes:
@@ -92,7 +89,7 @@ class Answers(dispy._Cluster):
             self.hash_of(job_reply.uid), str(job_reply.hash)
         )
         if digest is None or not ours:
-            log.warning("refused the file %r from %s", name, addr[0])
+            complain("refused the file %r from %s", name, addr[0])
             yield sock.send_msg(pycos.serialize(-1))
             return
         yield transfer.receive(sock, xfer, self.incoming / name, digest, transfer.ARTIFACT_LIMIT)

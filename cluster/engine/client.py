@@ -28,8 +28,6 @@ from node import fixes, transfer
 
 fixes.apply()  # before dispy starts anything
 
-log = logging.getLogger("cluster.engine")
-
 CHECK_SECONDS = 0.5
 AUDIT_SECONDS = 10.0  # between asking a node which bundles it has
 RELEASE_SECONDS = 5.0
@@ -104,7 +102,6 @@ class Engine:
     def connect(self) -> None:
         config = self.config
         logging.getLogger("dispy").setLevel(config.log_level.upper())
-        logging.getLogger("dispy").addFilter(is_news)
         fixes.apply(config.certfile, config.keyfile)
         dispy.config.DispyPort = config.port
         dispy._Cluster, dispy._Node = Link, finding.Node
@@ -294,8 +291,3 @@ class Engine:
 def is_forgotten(path: Path) -> bool:
     """An artifact that nobody fetched, of a bundle that was given up."""
     return time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS
-
-
-def is_news(record: logging.LogRecord) -> bool:
-    """dispy logs each vain attempt to connect as an error; we say it once, as NodeTrouble."""
-    return not record.getMessage().startswith("Could not connect to")
