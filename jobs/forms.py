@@ -183,13 +183,14 @@ class WorkForm(forms.Form):
 
     def checked(self) -> dict[str, Any] | None:
         """The body as the serializer passed it; None where it refused, its words on the fields."""
-        if not self.is_valid():
-            return None
+        clean = self.is_valid()
         serializer = SweepIn(data=self.body()) if self.is_sweep else JobIn(data=self.body())
         if serializer.is_valid():
-            return dict(serializer.validated_data)
+            return dict(serializer.validated_data) if clean else None
         for field, message in flat(serializer.errors):
-            self.add_error(self.place(field, message), message)
+            place = self.place(field, message)
+            if clean or (place and place not in self.errors):
+                self.add_error(place, message)
         return None
 
     def place(self, field: str, message: str) -> str | None:

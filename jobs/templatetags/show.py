@@ -58,7 +58,7 @@ def word(value: object) -> str:
 @register.simple_tag
 def icon(name: str, css: str = "") -> SafeString:
     return format_html(
-        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>',
+        '<svg class="icon {}" width="16" height="16" aria-hidden="true"><use href="{}#{}"/></svg>',
         css, static("icons.svg"), name,
     )  # fmt: skip
 

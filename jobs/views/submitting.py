@@ -32,7 +32,7 @@ def submit_page(request: HttpRequest) -> HttpResponse:
     form = form_of(request)
     if request.method == "POST":
         take_files(request, form)
-        if "preview" not in request.POST and not form.errors:
+        if "preview" not in request.POST:
             data = form.checked()
             if data is not None:
                 return accepted(request, form, data)

@@ -63,7 +63,8 @@ def test_what_is_wrong_is_said_beside_the_field(page: Client, tasks: None) -> No
     assert "command" in errors("/submit?kind=command", {"command": " "})
     bad = errors("/submit", {"command": "x", "timeout_seconds": "-1", "priority": "1000"})
     assert set(bad) == {"timeout_seconds", "priority"}
-    assert "env" in errors("/submit", {"command": "x", "env": "no equals"})
+    both = errors("/submit", {"command": "", "env": "no equals", "memory_mb": "1"})
+    assert set(both) == {"command", "env", "memory_mb"}
     assert "arg_a" in errors("/submit?kind=function&function=sums.add", {"arg_a": "many"})
     assert "memory_mb" in errors("/submit", {"command": "x", "memory_mb": "1"})
     over = {"command": "x", "over": "seed", "mode": "grid"}

@@ -10,8 +10,8 @@ from jobs.templatetags import show
     ("seconds", "text"),
     [
         (None, "–"), ("", "–"), (0.0004, "0 ms"), (0.0994, "99 ms"), (0.0996, "0.1 s"),
-        (9.94, "9.9 s"), (59.4, "59 s"), (60, "1 min 00 s"), (3599.7, "1 h 00 min"), (7384, "2 h 03 min"),
-        (200_000, "2 d 7 h"), (-3, "0 ms"),
+        (9.94, "9.9 s"), (59.4, "59 s"), (60, "1 min 00 s"), (3599.7, "1 h 00 min"),
+        (7384, "2 h 03 min"), (200_000, "2 d 7 h"), (-3, "0 ms"),
     ],
 )  # fmt: skip
 def test_lengths_of_time(seconds: float | None, text: str) -> None:
