@@ -31,6 +31,7 @@ fixes.apply()  # before dispy starts anything
 CHECK_SECONDS = 0.5
 AUDIT_SECONDS = 10.0  # between asking a node which bundles it has
 RELEASE_SECONDS = 5.0
+GOODBYE_SECONDS = 1.0  # for nodes that could not be adopted; later knocks try again
 FORGOTTEN_SECONDS = 7 * 24 * 3600
 LARGEST_TEXT = 15_000_000  # of a bundle; a node refuses frames above 16 MB
 
@@ -133,8 +134,7 @@ class Engine:
             if isinstance(running, set):
                 adopted.add(ip)
                 self.desk.adopted(ip, running)
-        for ip in set(tasks) - adopted:
-            Task(self.link.let_go_quietly, ip).value(timeout=adoption.ASK_SECONDS)
+        self.let_go(tasks.keys() - adopted, GOODBYE_SECONDS)
         for bundle, address in open_bundles.items():
             if self.names.ip_of(address) not in adopted:
                 self.desk.gone(bundle, "nobody answers for it after the restart")
@@ -277,15 +277,18 @@ class Engine:
         self.link = None
 
     def release_all(self) -> None:
-        link = self.link
-        tasks = []
-        for ip, node in list(link._nodes.items()):
-            link.hold(node)
-            tasks.append(Task(link.let_go_quietly, ip))
-        deadline = time.monotonic() + RELEASE_SECONDS
-        for task in tasks:
-            task.value(timeout=max(0.1, deadline - time.monotonic()))
+        nodes = list(self.link._nodes.items())
+        for _, node in nodes:
+            self.link.hold(node)
+        self.let_go({ip for ip, _ in nodes}, RELEASE_SECONDS)
         self.identity_file.unlink(missing_ok=True)
+
+    def let_go(self, ips: set[str], seconds: float) -> None:
+        """Free these nodes, all at once; those that do not answer in time stay held."""
+        tasks = [Task(self.link.let_go_quietly, ip) for ip in ips]
+        deadline = time.monotonic() + seconds
+        for task in tasks:
+            task.value(timeout=max(0.01, deadline - time.monotonic()))
 
 
 def is_forgotten(path: Path) -> bool:
