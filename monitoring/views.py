@@ -19,7 +19,8 @@ from jobs.models import FINAL_STATES, Job, Lease, State
 from jobs.views.listing import rows_of, with_parts
 from monitoring.verdict import Standing, verdict
 
-HOURS = 24
+BARS = 24
+HOUR, FIVE_MINUTES = timedelta(hours=1), timedelta(minutes=5)
 RECENT = 8
 HEIGHT = 52  # of the chart, in its own units
 
@@ -42,8 +43,8 @@ def picture(now: datetime) -> dict[str, Any]:
     shown = cards()
     online = [card for card in shown if card.node.online]
     queue = queue_of(now)
-    bars = throughput(now)
-    ended = {state: sum(bar[state] for bar in bars) for state in FINAL_STATES}
+    day = throughput(now, HOUR)
+    ended = {state: sum(bar[state] for bar in day) for state in FINAL_STATES}
     judged = ended[State.SUCCEEDED] + ended[State.FAILED]
     views = nodes.views(busy())
     standing = Standing(
@@ -64,7 +65,7 @@ def picture(now: datetime) -> dict[str, Any]:
         "total": sum(by.values()),
         "queue": queue,
         "cards": shown,
-        "chart": chart(bars, now),
+        "chart": shown_bars(now, day),
         "ended": ended,
         "ended_total": sum(ended.values()),
         "share": 100 * ended[State.SUCCEEDED] / judged if judged else None,
@@ -93,43 +94,49 @@ def latest(state: str, order: str, now: datetime, views: list[NodeView]) -> list
     return rows_of(list(jobs), now, views)
 
 
-def throughput(now: datetime) -> list[dict[str, int]]:
-    """How many jobs ended in each of the last hours, oldest first: one statement over the index."""
+def throughput(now: datetime, step: timedelta) -> list[dict[str, int]]:
+    """How many jobs ended in each of the last steps, oldest first: one statement by the index."""
     parts = [
         Job.objects.filter(
             state=state,
-            finished_at__gt=now - timedelta(hours=HOURS - hour),
-            finished_at__lte=now - timedelta(hours=HOURS - hour - 1),
+            finished_at__gt=now - step * (BARS - place),
+            finished_at__lte=now - step * (BARS - place - 1),
         )
         .order_by()
-        .annotate(hour=Value(hour))
-        .values_list("hour", "state")
+        .annotate(place=Value(place))
+        .values_list("place", "state")
         .annotate(Count("id"))
-        for hour in range(HOURS)
+        for place in range(BARS)
         for state in FINAL_STATES
     ]
-    bars = [{state.value: 0 for state in FINAL_STATES} for _hour in range(HOURS)]
-    for hour, state, count in parts[0].union(*parts[1:], all=True):
-        bars[hour][state] = count
+    bars = [{state.value: 0 for state in FINAL_STATES} for _place in range(BARS)]
+    for place, state, count in parts[0].union(*parts[1:], all=True):
+        bars[place][state] = count
     return bars
 
 
-def chart(bars: list[dict[str, int]], now: datetime) -> dict[str, Any]:
+def shown_bars(now: datetime, day: list[dict[str, int]]) -> dict[str, Any]:
+    """A day by the hour; on a cluster's first two hours those, by five minutes."""
+    if any(sum(bar.values()) for bar in day[:-2]):
+        return chart(day, now, HOUR)
+    return chart(throughput(now, FIVE_MINUTES), now, FIVE_MINUTES)
+
+
+def chart(bars: list[dict[str, int]], now: datetime, step: timedelta) -> dict[str, Any]:
     """The bars as rectangles: good ones from the ground up, failed ones on top."""
     most = max(bar[State.SUCCEEDED] + bar[State.FAILED] for bar in bars)
     shapes = []
-    for hour, bar in enumerate(bars):
+    for place, bar in enumerate(bars):
         good = HEIGHT * bar[State.SUCCEEDED] / most if most else 0
         bad = HEIGHT * bar[State.FAILED] / most if most else 0
-        start = timezone.localtime(now - timedelta(hours=HOURS - hour))
-        end = timezone.localtime(now - timedelta(hours=HOURS - hour - 1))
+        end = timezone.localtime(now - step * (BARS - place - 1))
         words = _("%(from)s to %(to)s: %(good)s succeeded, %(bad)s failed") % {
-            "from": f"{start:%H:%M}", "to": f"{end:%H:%M}",
+            "from": f"{end - step:%H:%M}", "to": f"{end:%H:%M}",
             "good": bar[State.SUCCEEDED], "bad": bar[State.FAILED],
         }  # fmt: skip
         shapes.append({
-            "x": hour * 10 + 1, "words": words,
+            "x": place * 10 + 1, "words": words,
             "good": f"{good:.2f}", "good_y": f"{HEIGHT - good:.2f}",
             "bad": f"{bad:.2f}", "bad_y": f"{HEIGHT - good - bad:.2f}",
         })  # fmt: skip
-    return {"bars": shapes, "most": most, "from": now - timedelta(hours=HOURS)}
+    return {"bars": shapes, "most": most, "hourly": step == HOUR}

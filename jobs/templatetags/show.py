@@ -146,7 +146,10 @@ def kilobytes(value: int | None) -> str:
 
 @register.filter
 def percent(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.0f} %"
+    """Rounded, but never up to 100: one failure among thousands is one."""
+    if value is None:
+        return UNKNOWN
+    return f"{min(value, 99) if value < 100 else value:.0f} %"
 
 
 @register.filter

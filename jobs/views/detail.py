@@ -83,6 +83,7 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "stages": stages(job, last),
         "attempts": attempts,
         "failure": failure,
+        "headline": headline(failure, job) if failure else "",
         "failure_tail": last_lines(failure, "stderr") if failure else "",
         "result": pretty(job.result),
         "events": job.events.order_by("-id")[:100],
@@ -119,6 +120,13 @@ def failure_of(job: Job, attempts: list[Attempt]) -> Attempt | None:
     ended = next((attempt for attempt in attempts if attempt.finished_at), None)
     bad = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST)
     return ended if ended and ended.outcome in bad else None
+
+
+def headline(attempt: Attempt, job: Job) -> str:
+    """The error in one sentence, with the exception's name where the sentence lacks it."""
+    error = attempt.error or job.error
+    named = attempt.error_type[:1].isupper() and not error.startswith(attempt.error_type)
+    return terminal.plain(f"{attempt.error_type}: {error}" if named else error)
 
 
 def next_step(job: Job) -> str:

@@ -100,12 +100,15 @@ def test_the_dashboard_says_first_what_is_wrong(page: Client, node: Node, now: d
 def test_the_dashboards_figures_come_from_the_rows(page: Client, node: Node, now: datetime) -> None:
     for state in ("succeeded", "succeeded", "succeeded", "failed", "cancelled"):
         make_ended(now, node, state)
+    assert not page.get("/").context["chart"]["hourly"]  # all within two hours: look closer
+    earlier = make_ended(now, node, "cancelled")
+    Job.objects.filter(pk=earlier.pk).update(finished_at=now - timedelta(hours=20))
     old = make_ended(now, node, "failed")
     Job.objects.filter(pk=old.pk).update(finished_at=now - timedelta(hours=30))
     context = page.get("/").context
     assert context["by"]["failed"] == 2
     assert (context["share"], context["judged"]) == (75.0, 4)
-    assert context["chart"]["most"] == 4
+    assert (context["chart"]["most"], context["chart"]["hourly"]) == (4, True)
     assert context["chart"]["bars"][-1]["good"] == "39.00"
 
 

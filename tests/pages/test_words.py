@@ -27,6 +27,13 @@ def test_sizes(value: int | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0, "0 %"), (87.6, "88 %"), (99.99, "99 %"), (100, "100 %")]
+)
+def test_only_everything_is_a_hundred_percent(value: float | None, text: str) -> None:
+    assert show.percent(value) == text
+
+
+@pytest.mark.parametrize(
     ("line", "html"),
     [
         ("plain <b>", "plain &lt;b&gt;"),
