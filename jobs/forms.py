@@ -16,7 +16,9 @@ from jobs.models import OnLost
 from jobs.serializers import JobIn, SweepIn
 
 LIMITS = ("priority", "timeout_seconds", "max_attempts", "memory_mb", "tags", "on_lost", "run_at",
-          "outputs", "env")  # fmt: skip
+          "outputs", "env", "more")  # fmt: skip
+SHOWN = ("kind", "command", "function", "files", "outputs", "env", "args", "needs")
+WIDE = ("outputs", "env", "more")  # limits that take a line of their own
 MODES = (
     ("grid", gettext_lazy("grid: every combination")),
     ("zip", gettext_lazy("zip: side by side")),
@@ -104,6 +106,12 @@ class WorkForm(forms.Form):
     env = forms.CharField(
         label=gettext_lazy("Environment"), required=False, widget=code(2, "NAME=value")
     )
+    more = forms.CharField(
+        label=gettext_lazy("Anything else"),
+        required=False,
+        widget=code(2, '{"needs": {"exclude": ["pi-4"]}, "strategy": "round_robin"}'),
+        help_text=gettext_lazy("Other fields of the API, as a JSON object."),
+    )
 
     def __init__(self, kind: str, function: Function | None, *args: Any, **kwargs: Any) -> None:
         """`kind` is command, script, function, sweep of a function or sweep-command."""
@@ -124,7 +132,7 @@ class WorkForm(forms.Form):
         return (field for field in self if field.name.startswith("arg_"))
 
     def limit_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in LIMITS if name not in ("outputs", "env")]
+        return [self[name] for name in LIMITS if name not in WIDE]
 
     def limits_open(self) -> bool:
         """Unfold the limits where one is set or wrong."""
@@ -135,13 +143,14 @@ class WorkForm(forms.Form):
     def body(self) -> dict[str, Any]:
         """What to POST to the API for this, out of the fields that hold something sensible."""
         data = self.cleaned_data
-        work: dict[str, Any] = {"kind": self.work}
+        more = dict(data.get("more") or {})
+        work: dict[str, Any] = {**more, "kind": self.work}
         for name in ("name", "command", "source", "priority", "timeout_seconds", "max_attempts"):
             if data.get(name) not in (None, ""):
                 work[name] = data[name]
         if self.work == "function":
             work["function"] = self.function.name if self.function else ""
-            if found := self.arguments():
+            if found := {**part(more, "args"), **self.arguments()}:
                 work["args"] = found
         if data.get("on_lost") == OnLost.FAIL:
             work["on_lost"] = "fail"
@@ -149,7 +158,7 @@ class WorkForm(forms.Form):
             work["run_at"] = timezone.localtime(data["run_at"]).isoformat()
         needs = {"memory_mb": data.get("memory_mb"), "tags": words(data.get("tags"))}
         parts = {
-            "needs": {name: value for name, value in needs.items() if value},
+            "needs": part(more, "needs") | {name: value for name, value in needs.items() if value},
             "outputs": words(data.get("outputs")),
             "env": dict(pairs(data.get("env", ""))),
             "files": self.given,
@@ -179,6 +188,10 @@ class WorkForm(forms.Form):
                 self.add_error("over", _("Cannot read: %s") % bad)
         if any("=" not in line for line in data.get("env", "").splitlines() if line.strip()):
             self.add_error("env", _("One NAME=value a line."))
+        if text := data.get("more"):
+            data["more"] = axes.value(text)
+            if not isinstance(data["more"], dict):
+                self.add_error("more", _("Give a JSON object."))
         return data
 
     def checked(self) -> dict[str, Any] | None:
@@ -189,18 +202,17 @@ class WorkForm(forms.Form):
             return dict(serializer.validated_data) if clean else None
         for field, message in flat(serializer.errors):
             place = self.place(field, message)
-            if clean or (place and place not in self.errors):
-                self.add_error(place, message)
+            if clean or place not in self.errors:
+                self.add_error(place, message if place != "more" else f"{field}: {message}")
         return None
 
-    def place(self, field: str, message: str) -> str | None:
+    def place(self, field: str, message: str) -> str:
         """The field of the page that an error of the API belongs to."""
         if field in ("args", "over") and self.work == "function":
             for name in self.fields:
                 if name.startswith("arg_") and message.startswith(f"{name[4:]} "):
                     return name
-            return "over" if field == "over" else None
-        return field if field in self.fields else None
+        return field if field in self.fields else "more"
 
 
 def argument_field(parameter: Parameter, optional: bool) -> forms.Field:
@@ -243,6 +255,12 @@ class JSONValue(forms.CharField):
             super().validate("")
 
 
+def part(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object inside a body; empty where it is none."""
+    found = body.get(name)
+    return dict(found) if isinstance(found, dict) else {}
+
+
 def words(text: str | None) -> list[str]:
     return [word.strip() for word in (text or "").replace("\n", ",").split(",") if word.strip()]
 
@@ -266,7 +284,7 @@ def flat(errors: Any, field: str = "") -> Iterator[tuple[str, str]]:
         yield field, str(errors)
 
 
-def initial_of(body: dict[str, Any]) -> dict[str, Any]:
+def initial_of(body: dict[str, Any], parameters: set[str]) -> dict[str, Any]:
     """The fields' first values for a body: what a clone starts from."""
     needs = body.get("needs", {})
     command = body.get("command", "")
@@ -277,7 +295,15 @@ def initial_of(body: dict[str, Any]) -> dict[str, Any]:
     found["tags"] = ", ".join(needs.get("tags", ()))
     found["outputs"] = ", ".join(body.get("outputs", ()))
     found["env"] = "\n".join(f"{name}={value}" for name, value in body.get("env", {}).items())
-    for name, value in body.get("args", {}).items():
-        plain = isinstance(value, (str, int, float))  # a bool as the form spells it: True
-        found[f"arg_{name}"] = str(value) if plain else json.dumps(value)
+    args = body.get("args", {})
+    for name in parameters & args.keys():
+        plain = isinstance(args[name], (str, int, float))  # a bool as the form spells it: True
+        found[f"arg_{name}"] = str(args[name]) if plain else json.dumps(args[name])
+    rest = {
+        **{name: value for name, value in body.items() if name not in (*same, *SHOWN)},
+        "args": {name: value for name, value in args.items() if name not in parameters},
+        "needs": {n: value for n, value in needs.items() if n not in ("memory_mb", "tags")},
+    }
+    rest = {name: value for name, value in rest.items() if value not in ({}, [], None)}
+    found["more"] = json.dumps(rest, ensure_ascii=False) if rest else ""
     return found

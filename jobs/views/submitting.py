@@ -68,8 +68,9 @@ def form_of(request: HttpRequest) -> WorkForm:
         jobs = Job.objects.select_related("spec", "need")
         job = get_object_or_404(jobs, pk=key(request.GET, "clone"))
         body = snippets.body_of(job)
-        kind, initial = job.spec.kind, initial_of(body)
         function = catalog.find(body.get("function", ""))
+        parameters = {p.name for p in function.parameters} if function else set()
+        kind, initial = job.spec.kind, initial_of(body, parameters)
     if kind == "sweep" and request.GET.get("of") == "command":
         kind = "sweep-command"
     data = request.POST if request.method == "POST" else None

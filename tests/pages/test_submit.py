@@ -71,6 +71,10 @@ def test_what_is_wrong_is_said_beside_the_field(page: Client, tasks: None) -> No
     assert "over" in errors("/submit?kind=sweep&of=command", over)
     uneven = {"command": "x", "over": "a: 1, 2\nb: 1", "mode": "zip"}
     assert "over" in errors("/submit?kind=sweep&of=command", uneven)
+    assert "more" in errors("/submit", {"command": "x", "more": "[1]"})
+    assert errors("/submit", {"command": "x", "more": '{"colour": 1}'})["more"][0].startswith(
+        "colour:"
+    )
     assert not Job.objects.exists()
 
 
@@ -114,8 +118,9 @@ def test_the_side_panel_says_who_can_take_it(page: Client, node: Node) -> None:
 @pytest.mark.django_db
 def test_a_clone_starts_from_what_the_job_was(page: Client, tasks: None, now: datetime) -> None:
     job = make_job(
-        now, function="sums.add", args={"a": 7, "more": [1]}, priority=4, needs={"tags": ["gpu"]}
-    )
+        now, function="sums.add", args={"a": 7, "more": [1]}, priority=4, isolation="shared",
+        needs={"tags": ["gpu"], "exclude": ["pi-4"]}, strategy="round_robin",
+    )  # fmt: skip
     response = page.get(f"/submit?clone={job.pk}")
     form = response.context["form"]
     data = {name: str(value) for name, value in form.initial.items() if value is not None}
@@ -123,4 +128,5 @@ def test_a_clone_starts_from_what_the_job_was(page: Client, tasks: None, now: da
     again = Job.objects.latest("pk")
     assert again.pk != job.pk
     assert (again.spec_id, again.args, again.priority) == (job.spec_id, job.args, 4)
+    assert (again.need_id, again.strategy) == (job.need_id, "round_robin")
     assert page.get("/submit?clone=nonsense").status_code == 404
