@@ -26,7 +26,7 @@ from cluster.engine.names import Names
 from node.fixes import DISPY_VERSION
 
 DIED = "the runner died without an answer"
-CANCEL_AGAIN_SECONDS = 2.0
+CANCEL_AGAIN_SECONDS = 1.0
 UNTRACKED_SECONDS = 5.0  # in flight for us, but not for dispy
 SETTLED_SECONDS = 3.0  # a bundle sent more recently may be missing from a node's list
 
