@@ -1,3 +1,5 @@
+import json
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cluster import nodes
-from jobs import cleanup, counts, files, filters, lifecycle, output, submit
+from jobs import cleanup, counts, files, filters, idempotency, lifecycle, output, submit
 from jobs.models import FINAL_STATES, Attempt, File, Job, JobQuerySet, State, Sweep
 from jobs.parsers import RawBody
 from jobs.representations import (
@@ -27,7 +29,7 @@ from jobs.representations import (
     JobOut,
     SweepOut,
 )
-from jobs.serializers import JobIn, SweepIn
+from jobs.serializers import JobChange, JobIn, SweepIn
 
 MOST_OUTPUT = 4 * 2**20  # bytes in one answer
 
@@ -54,7 +56,9 @@ def with_parts(jobs: JobQuerySet) -> QuerySet[Job]:
 
 
 def represent(pk: int) -> dict[str, Any]:
-    job = get_object_or_404(with_parts(Job.objects.all()).prefetch_related("attempts__node"), pk=pk)
+    job = get_object_or_404(
+        with_parts(Job.objects.all()).prefetch_related("attempts__node", "events"), pk=pk
+    )
     return dict(JobDetailOut(job, context=job_context()).data)
 
 
@@ -71,6 +75,22 @@ def own_job(request: Request, pk: int) -> JobQuerySet:
 
 
 ONCE = ("q", "since", "until")
+
+
+def once(request: Request, make: Callable[[], Any]) -> tuple[Any, bool]:
+    """What `make` makes, once for each Idempotency-Key; and whether it is new."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not key:
+        return make(), True
+    if len(key) > idempotency.LONGEST:
+        raise ValidationError({"Idempotency-Key": [_("At most 200 characters.")]})
+    content = f"{request.path}\n{json.dumps(request.data, sort_keys=True)}".encode()
+    try:
+        return idempotency.once(key, request.user, content, timezone.now(), make)
+    except idempotency.OtherBody:
+        raise Conflict(_("This Idempotency-Key came with another body before.")) from None
+
+
 FILTERS = [OpenApiParameter(name, str, many=name not in ONCE) for name in filters.NAMES]
 FILTERS += [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
 
@@ -92,8 +112,9 @@ class JobList(APIView):
         """Queue a job. 201 means it is committed."""
         checked = JobIn(data=request.data)
         checked.is_valid(raise_exception=True)
-        job = submit.submit(checked.validated_data, request.user, timezone.now())
-        return Response(represent(job.pk), status=status.HTTP_201_CREATED)
+        now = timezone.now()
+        job, new = once(request, lambda: submit.submit(checked.validated_data, request.user, now))
+        return Response(represent(job.pk), status=201 if new else 200)
 
 
 class JobStatus(APIView):
@@ -115,6 +136,17 @@ class JobDetail(APIView):
     def get(self, request: Request, pk: int) -> Response:
         return Response(represent(pk))
 
+    @extend_schema(request=JobChange, responses=JobDetailOut)
+    def patch(self, request: Request, pk: int) -> Response:
+        """Change priority, run_at, max_attempts or held while it is queued."""
+        checked = JobChange(data=request.data)
+        checked.is_valid(raise_exception=True)
+        job, who = own_job(request, pk), request.user.get_username()
+        values = checked.validated_data
+        if values and not lifecycle.change(job, timezone.now(), who, **values):
+            raise Conflict(_("Only a queued job can be changed."))
+        return Response(represent(pk))
+
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:
         """Delete a job that has ended, with its output and artifacts."""
@@ -128,7 +160,7 @@ class JobCancel(APIView):
     def post(self, request: Request, pk: int) -> Response:
         """Cancel: at once where queued, as soon as its node obeys where running."""
         job = own_job(request, pk)
-        if not lifecycle.cancel(job, timezone.now()):
+        if not lifecycle.cancel(job, timezone.now(), request.user.get_username()):
             state = job.values_list("state", flat=True).first()
             if state in FINAL_STATES:
                 raise Conflict(_("It has ended already: %(state)s.") % {"state": state})
@@ -139,7 +171,8 @@ class JobRequeue(APIView):
     @extend_schema(request=None, responses=JobDetailOut)
     def post(self, request: Request, pk: int) -> Response:
         """Run a job that has ended again, as a new attempt on the same job."""
-        if not lifecycle.requeue(own_job(request, pk), timezone.now()):
+        who = request.user.get_username()
+        if not lifecycle.requeue(own_job(request, pk), timezone.now(), who):
             raise Conflict(_("It has not ended yet."))
         return Response(represent(pk))
 
@@ -238,15 +271,27 @@ class SweepList(APIView):
         """Queue one job for each set of arguments."""
         checked = SweepIn(data=request.data)
         checked.is_valid(raise_exception=True)
-        sweep = submit.submit_sweep(checked.validated_data, request.user, timezone.now())
+        data, now = checked.validated_data, timezone.now()
+        sweep, new = once(request, lambda: submit.submit_sweep(data, request.user, now))
         answer = SweepOut(sweep, context=sweep_context([sweep.pk]))
-        return Response(answer.data, status=status.HTTP_201_CREATED)
+        return Response(answer.data, status=201 if new else 200)
 
 
 class SweepDetail(APIView):
     @extend_schema(responses=SweepOut)
     def get(self, request: Request, pk: int) -> Response:
         sweep = get_object_or_404(sweeps(), pk=pk)
+        return Response(SweepOut(sweep, context=sweep_context([pk])).data)
+
+
+class SweepCancel(APIView):
+    @extend_schema(request=None, responses=SweepOut)
+    def post(self, request: Request, pk: int) -> Response:
+        """Cancel what has not ended yet."""
+        sweep = get_object_or_404(sweeps(), pk=pk)
+        may_change(request, sweep.owner_id)
+        who = request.user.get_username()
+        lifecycle.cancel(Job.objects.filter(sweep=sweep), timezone.now(), who)
         return Response(SweepOut(sweep, context=sweep_context([pk])).data)
 
 

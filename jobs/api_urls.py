@@ -12,6 +12,7 @@ urlpatterns = [
     path("jobs/<int:pk>/artifacts", api.JobArtifacts.as_view(), name="api-job-artifacts"),
     path("sweeps", api.SweepList.as_view(), name="api-sweeps"),
     path("sweeps/<int:pk>", api.SweepDetail.as_view(), name="api-sweep"),
+    path("sweeps/<int:pk>/cancel", api.SweepCancel.as_view(), name="api-sweep-cancel"),
     path("files", api.FileList.as_view(), name="api-files"),
     path("files/<str:digest>", api.FileDetail.as_view(), name="api-file"),
     path("dispy/cleanup", api.DispyCleanup.as_view(), name="api-dispy-cleanup"),

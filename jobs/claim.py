@@ -16,7 +16,7 @@ from cluster import nodes, placement
 from cluster.models import Node
 from cluster.placement import Choice, NodeView
 from cluster.strategies import STRATEGIES
-from jobs import bundles, lease
+from jobs import bundles, events, lease
 from jobs.models import Attempt, Job, Need, OnLost, State
 from jobs.rows import insert_rows, update_rows
 
@@ -38,6 +38,7 @@ class Ready:
     priority: int
     run_at: datetime
     tried: int
+    node: int | None  # where it ran last
     on_lost: str
     strategy: str
     args: str
@@ -107,7 +108,18 @@ def ready_jobs(
 
 def read_ready(now: datetime, need: int, most: int) -> list[Ready]:
     rows = Job.objects.ready(now).filter(need=need).select_for_update(skip_locked=True)
-    columns = ("id", "spec", "need", "priority", "run_at", "tried", "on_lost", "strategy", "args")
+    columns = (
+        "id",
+        "spec",
+        "need",
+        "priority",
+        "run_at",
+        "tried",
+        "node",
+        "on_lost",
+        "strategy",
+        "args",
+    )
     return [Ready(*row) for row in rows.values_list(*columns)[:most]]
 
 
@@ -124,7 +136,7 @@ def pack(
         name = job.strategy or strategy
         if job.id in taken or (job.need, name) in full:
             continue
-        choice = placement.choose(needs[job.need], views, STRATEGIES[name], name)
+        choice = choose(job, needs[job.need], views, name)
         if choice is None:
             full.add((job.need, name))
             continue
@@ -137,6 +149,15 @@ def pack(
         choice.node.busy += 1
         choice.node.placed += 1
         yield Bundle(secrets.randbits(62), choice, members)
+
+
+def choose(job: Ready, need: placement.Need, views: list[NodeView], name: str) -> Choice | None:
+    """The best node; one that is not the last attempt's where there is a choice."""
+    if job.tried and job.node:
+        others = [view for view in views if view.id != job.node]
+        if choice := placement.choose(need, others, STRATEGIES[name], name):
+            return choice
+    return placement.choose(need, views, STRATEGIES[name], name)
 
 
 def riders(jobs: list[Ready], position: int, taken: set[int], size: int) -> list[Ready]:
@@ -164,6 +185,11 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
             state=State.RUNNING, tried=F("tried") + 1, node=bundle.node, started_at=None
         )
     update_rows(Node, ["last_claim_at"], {(now, bundle.node) for bundle in packed})
+    events.note_rows(
+        (job.id, now, "running", job.tried + 1, events.DISPATCHER, f"sent to {b.choice.node.name}")
+        for b in packed
+        for job in b.jobs
+    )
 
 
 def attempt_rows(bundle: Bundle, now: datetime) -> Iterator[tuple[Any, ...]]:

@@ -12,7 +12,10 @@ from jobs.models import (
     FINAL_STATES,
     Artifact,
     Attempt,
+    Dependency,
+    Event,
     File,
+    IdempotencyKey,
     Job,
     JobQuerySet,
     Output,
@@ -57,6 +60,10 @@ def delete(jobs: JobQuerySet) -> Iterator[int]:
             erase(Output, attempt__in=attempts)
             erase(Artifact, attempt__in=attempts)
             erase(Attempt, id__in=attempts)
+            erase(Event, job__in=ids)
+            erase(Dependency, job__in=ids)
+            erase(Dependency, on__in=ids)
+            erase(IdempotencyKey, job__in=ids)
             yield erase(Job, id__in=ids)
 
 
@@ -68,6 +75,7 @@ def erase(model: type[models.Model], **where: Any) -> int:
 
 def sweep_up(before: datetime, cleaned: Cleaned) -> None:
     """Sweeps, specs and files without a job, once they are old enough."""
+    erase(IdempotencyKey, created_at__lt=before)
     erase(Sweep, pk__in=keys(Sweep.objects.filter(jobs=None, created_at__lt=before)))
     unused = Spec.objects.filter(jobs=None, created_at__lt=before)
     erase(Spec, pk__in=keys(unused.exclude(pk__in=Sweep.objects.values("spec"))))

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from cluster import nodes, strategies
@@ -32,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 3.0  # lease and node readings share one commit
 REST_SECONDS = 1.0  # for a node that turned a bundle away
+RESCUE_SECONDS = 15.0  # between two looks for overdue attempts
+OVERDUE = timedelta(seconds=60)  # beyond what a bundle's members may take together
+ENOUGH_SPACE = 64 * 2**20  # bytes free in the home folder, below which nothing is claimed
 
 
 class Carrier(Protocol):
@@ -58,11 +63,14 @@ class Desk:
     cancelling: set[int] = field(default_factory=set)  # bundles
     appetite: int = 16
     next_beat: datetime | None = None
+    next_rescue: datetime | None = None
+    note: str = ""  # what keeps us from claiming
 
 
 def run_once(engine: Carrier, desk: Desk, now: datetime) -> int:
     """One pass: what came back, what is to stop, what can go out. Returns things done."""
     done = take_news(engine, desk, now)
+    done += rescue(engine, desk, now)
     done += cancel(engine, desk)
     done += dispatch(engine, desk, now)
     beat(desk, now)
@@ -135,6 +143,32 @@ def write_node(event: Event, now: datetime) -> None:
             logger.warning("node %s: %s", event.address, event.reason)
 
 
+def rescue(engine: Carrier, desk: Desk, now: datetime) -> int:
+    """The last net: attempts long past their time, of which the engine never said a word."""
+    if desk.next_rescue and now < desk.next_rescue:
+        return 0
+    desk.next_rescue = now + timedelta(seconds=RESCUE_SECONDS)
+    bundles = overdue(now)
+    for bundle, address in bundles.items():
+        logger.warning("bundle %d on %s is long overdue; given up", bundle, address)
+        engine.cancel(bundle)
+        desk.events.append(BundleGone(bundle, address, "no answer long after its time limit"))
+    return len(bundles)
+
+
+def overdue(now: datetime) -> dict[int, str]:
+    """Open bundles, with their addresses, whose members must all have timed out by now."""
+    rows = Attempt.objects.filter(finished_at=None, claimed_at__lt=now - OVERDUE)
+    limits: dict[tuple[int, str], datetime | None] = {}
+    for bundle, address, claimed_at, body in rows.values_list(
+        "bundle", "node__address", "claimed_at", "job__spec__body"
+    ):
+        seconds = body.get("timeout_seconds")
+        known = limits.setdefault((bundle, address), claimed_at + OVERDUE)
+        limits[bundle, address] = known and seconds and known + timedelta(seconds=seconds)
+    return {bundle: address for (bundle, address), end in limits.items() if end and end < now}
+
+
 def cancel(engine: Carrier, desk: Desk) -> int:
     """Pass on what people asked to stop; the engine repeats it until the bundle ends."""
     wanted = Attempt.objects.filter(
@@ -149,6 +183,8 @@ def cancel(engine: Carrier, desk: Desk) -> int:
 
 def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     """Claim, commit, then send."""
+    if desk.note:
+        return 0
     desk.resting = {node: until for node, until in desk.resting.items() if until > now}
     packed = claim(
         desk.epoch, now, desk.strategy, desk.times, set(desk.resting), min(MOST, desk.appetite)
@@ -200,14 +236,27 @@ def beat(desk: Desk, now: datetime) -> None:
     if desk.next_beat and now < desk.next_beat:
         return
     desk.next_beat = now + timedelta(seconds=BEAT_SECONDS)
+    look_at_disk(desk)
     with transaction.atomic():
         lease.renew("dispatcher", desk.epoch, now)
+        lease.explain("dispatcher", desk.epoch, desk.note)
         for address, event in desk.readings.items():
             nodes.reading(
                 address, now, cpu_percent=event.cpu_percent_used, memory_free=event.memory_free,
                 disk_free=event.disk_free, swap_percent=event.swap_percent_used,
             )  # fmt: skip
     desk.readings.clear()
+
+
+def look_at_disk(desk: Desk) -> None:
+    """Claim nothing whose answer there may be no room for."""
+    free = shutil.disk_usage(settings.HOME).free
+    note = ""
+    if free < ENOUGH_SPACE:
+        note = f"nothing is started: only {free // 2**20} MB free for {settings.HOME}"
+    if note != desk.note:
+        logger.warning(note or "there is space again; going on")
+    desk.note = note
 
 
 def open_bundles() -> dict[int, str]:

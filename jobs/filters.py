@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from jobs.models import Job, JobQuerySet, Kind, State
 
 ALIASES = {"pending": State.QUEUED, "completed": State.SUCCEEDED}
-REASONS = ("scheduled", "retrying", "pending", "cancelling")
+REASONS = ("scheduled", "retrying", "blocked", "held", "pending", "cancelling")
 NAMES = ("state", "reason", "kind", "sweep", "spec", "node", "owner", "q", "since", "until")
 
 
@@ -53,7 +53,9 @@ def with_reason(jobs: JobQuerySet, words: list[str], now: datetime) -> JobQueryS
     conditions = {
         "scheduled": queued & Q(run_at__gt=now, tried=0),
         "retrying": queued & Q(run_at__gt=now, tried__gt=0),
-        "pending": queued & Q(run_at__lte=now),
+        "blocked": queued & Q(waits__gt=0),
+        "held": queued & Q(held=True),
+        "pending": queued & Q(run_at__lte=now, waits=0, held=False),
         "cancelling": Q(state=State.RUNNING, cancel_requested_at__isnull=False),
     }
     wanted = Q()

@@ -33,7 +33,7 @@ def identity(pid: int) -> str | None:
 
 def take(name: str, who: str, now: datetime, seconds: float = SECONDS) -> int | None:
     """Take a lease that is free, run out or already ours. The new epoch, or None: it is held."""
-    fresh = {"holder": who, "taken_at": now, "renewed_at": now}
+    fresh = {"holder": who, "taken_at": now, "renewed_at": now, "note": ""}
     fresh["expires_at"] = now + timedelta(seconds=seconds)
     with transaction.atomic():
         takeable = Lease.objects.filter(Q(expires_at__lte=now) | Q(holder=who), name=name)
@@ -51,6 +51,11 @@ def renew(name: str, epoch: int, now: datetime, seconds: float = SECONDS) -> Non
     mine = Lease.objects.filter(name=name, epoch=epoch)
     if not mine.update(renewed_at=now, expires_at=now + timedelta(seconds=seconds)):
         raise LeaseLost(name)
+
+
+def explain(name: str, epoch: int, note: str) -> None:
+    """Say what keeps the holder from its duty; empty: nothing."""
+    Lease.objects.filter(name=name, epoch=epoch).exclude(note=note).update(note=note[:300])
 
 
 def fence(name: str, epoch: int) -> None:

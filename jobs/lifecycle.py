@@ -1,16 +1,33 @@
 """Every change of a job's and an attempt's state. docs/lifecycle.md draws them."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from jobs import retry
+from jobs import dependencies, events, retry
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, OnLost, Outcome, State
 from jobs.rows import update_rows
 from jobs.submit import wake_dispatcher
+
+# From each state, where a job may go and what takes it there. Nothing else is ever written.
+TRANSITIONS: dict[str, dict[str, str]] = {
+    State.QUEUED: {
+        State.RUNNING: "claimed",
+        State.CANCELLED: "cancelled by a person, or waits in vain",
+    },
+    State.RUNNING: {
+        State.SUCCEEDED: "its attempt succeeded",
+        State.FAILED: "its attempts are used up",
+        State.CANCELLED: "stopped at a person's wish",
+        State.QUEUED: "retried, lost or released",
+    },
+    State.SUCCEEDED: {State.QUEUED: "requeued by a person"},
+    State.FAILED: {State.QUEUED: "requeued by a person"},
+    State.CANCELLED: {State.QUEUED: "requeued by a person"},
+}
 
 
 @dataclass(frozen=True)
@@ -35,15 +52,19 @@ class Closing:
 
 @dataclass(frozen=True)
 class Standing:
-    """What decides about a running job when its attempt ends."""
+    """A running job and its open attempt, as far as the attempt's end is concerned."""
 
     job: int
+    number: int
+    node: str
     claimed_at: datetime
+    run_at: datetime
     charged: int
     losses: int
     max_attempts: int
     on_lost: str
     cancel_requested: bool
+    retry_on: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,12 +79,12 @@ class Decision:
 
 
 def decide(closing: Closing, job: Standing, now: datetime) -> Decision:
-    """What becomes of the job. Pure."""
-    charged = job.charged + (closing.outcome in (Outcome.FAILED, Outcome.TIMED_OUT))
-    losses = job.losses + (closing.outcome == Outcome.LOST)
+    """What becomes of the job. Pure, and complete: every outcome has its consequence."""
+    counts = closing.outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT)
+    charged, losses = job.charged + counts, job.losses + (closing.outcome == Outcome.LOST)
     here = Decision(State.FAILED, charged, losses, error=closing.error)
     if closing.outcome == Outcome.SUCCEEDED:
-        return replace(here, state=State.SUCCEEDED, charged=job.charged + 1, error="")
+        return replace(here, state=State.SUCCEEDED, error="")
     if job.cancel_requested or closing.outcome == Outcome.CANCELLED:
         return replace(here, state=State.CANCELLED, error=closing.error or "cancelled")
     if closing.outcome == Outcome.RELEASED:
@@ -74,11 +95,17 @@ def decide(closing: Closing, job: Standing, now: datetime) -> Decision:
         if losses >= retry.MOST_LOSSES:
             return replace(here, error=f"lost {losses} times, the last time: {closing.error}")
         return replace(here, state=State.QUEUED, run_at=now)
-    if run_at := retry.next_run(charged, job.max_attempts, now):
+    run_at = retry.next_run(charged, job.max_attempts, now)
+    timed_out = closing.outcome == Outcome.TIMED_OUT
+    if run_at and retry.worth_it(job.retry_on, timed_out, closing.exit_code, closing.error_type):
         return replace(here, state=State.QUEUED, run_at=run_at)
     return here
 
 
+STANDING = [
+    "job_id", "number", "node__name", "claimed_at", "job__run_at", "job__charged", "job__losses",
+    "job__max_attempts", "job__on_lost", "job__cancel_requested_at", "job__spec__retry_on",
+]  # fmt: skip
 ATTEMPT_CLOSED = [
     "finished_at", "outcome", "error", "error_type", "traceback", "exit_code", "started_at",
     "run_seconds", "cpu_seconds", "max_rss_kb", "stdout_bytes", "stderr_bytes",
@@ -96,27 +123,47 @@ def close(closings: Sequence[Closing], now: datetime) -> set[int]:
     Returns the attempts it closed; the others were closed before: the first answer stands.
     """
     wanted = {closing.attempt: closing for closing in reversed(closings)}
-    open_rows = (
-        Attempt.objects.select_for_update(of=("self", "job"))
-        .filter(pk__in=wanted, finished_at=None)
-        .order_by("job_id")
-        .values_list(
-            "id", "job_id", "claimed_at", "job__charged", "job__losses", "job__max_attempts",
-            "job__on_lost", "job__cancel_requested_at", "job__run_at",
-        )
-    )  # fmt: skip
-    attempts, jobs = [], []
-    for pk, job_id, claimed_at, charged, losses, most, on_lost, cancel, run_at in open_rows:
+    if not wanted:
+        return set()
+    attempts, jobs, history, ended = [], [], [], {}
+    for pk, job in standings(wanted):
         closing = wanted[pk]
-        job = Standing(job_id, claimed_at, charged, losses, most, on_lost, cancel is not None)
         decision = decide(closing, job, now)
-        finished = min(now, max(claimed_at, closing.finished_at or now))
-        started = min(finished, max(claimed_at, closing.started_at)) if closing.started_at else None
+        finished = min(now, max(job.claimed_at, closing.finished_at or now))
+        started = closing.started_at and min(finished, max(job.claimed_at, closing.started_at))
         attempts.append(attempt_row(pk, closing, started, finished))
-        jobs.append(job_row(job_id, closing, decision, started, finished, run_at))
+        jobs.append(job_row(closing, decision, job, started, finished))
+        history.append(
+            (job.job, now, str(decision.state), job.number, events.DISPATCHER, why(closing, job))
+        )
+        if decision.state != State.QUEUED:
+            ended[job.job] = str(decision.state)
     update_rows(Attempt, ATTEMPT_CLOSED, attempts)
     update_rows(Job, JOB_MOVED, jobs)
+    events.note_rows(history)
+    dependencies.settle(ended, now)
     return {row[-1] for row in attempts}
+
+
+def standings(attempts: Collection[int]) -> list[tuple[int, Standing]]:
+    """The open ones among these attempts, locked with their jobs."""
+    still_open = Attempt.objects.filter(pk__in=attempts, finished_at=None)
+    if connection.features.has_select_for_update:
+        # Jobs first and in order, as everybody does: no two wait for each other.
+        jobs = Job.objects.select_for_update().filter(pk__in=still_open.values("job"))
+        list(jobs.order_by("pk").values_list("pk", flat=True))
+    rows: Any = still_open.order_by("job_id").values_list("id", *STANDING)
+    return [
+        (pk, Standing(*values, cancel is not None, retry_on))
+        for pk, *values, cancel, retry_on in rows
+    ]
+
+
+def why(closing: Closing, job: Standing) -> str:
+    """One line for the history."""
+    reason = closing.error.split("\n", 1)[0]
+    words = f"{closing.outcome.replace('_', ' ')} on {job.node}"
+    return f"{words}: {reason}"[: events.MOST_WHY] if reason else words
 
 
 def attempt_row(
@@ -129,50 +176,75 @@ def attempt_row(
 
 
 def job_row(
-    pk: int, c: Closing, d: Decision, started: datetime | None, finished: datetime, run_at: datetime
+    c: Closing, d: Decision, job: Standing, started: datetime | None, finished: datetime
 ) -> tuple[Any, ...]:
     final = d.state != State.QUEUED
     return (
-        str(d.state), d.charged, d.losses, d.error, d.run_at or run_at,
+        str(d.state), d.charged, d.losses, d.error, d.run_at or job.run_at,
         finished if final else None, started if final else None,
         c.run_seconds if final else None, c.exit_code if final else None,
-        c.result if d.state == State.SUCCEEDED else None, None, pk,
+        c.result if d.state == State.SUCCEEDED else None, None, job.job,
     )  # fmt: skip
 
 
 def mark_started(attempt_ids: Collection[int], now: datetime) -> int:
     """Note that open attempts are running now."""
+    if not attempt_ids:
+        return 0
     fresh = Attempt.objects.filter(pk__in=attempt_ids, finished_at=None, started_at=None)
     jobs = list(fresh.values_list("job_id", flat=True))
     Job.objects.filter(pk__in=jobs, state=State.RUNNING).update(started_at=now)
     return fresh.update(started_at=now)
 
 
-def cancel(jobs: JobQuerySet, now: datetime) -> int:
+def cancel(jobs: JobQuerySet, now: datetime, who: str) -> int:
     """Cancel what is queued at once, ask for what is running. How many it concerned."""
-
-    def queued() -> int:
-        waiting = jobs.filter(state=State.QUEUED)
-        return waiting.update(
-            state=State.CANCELLED, finished_at=now, error="cancelled before it started"
-        )
-
     with transaction.atomic():
-        changed = queued()
+        changed = cancel_queued(jobs, now, who)
         running = jobs.filter(state=State.RUNNING, cancel_requested_at=None)
-        changed += running.update(cancel_requested_at=now)
-        changed += queued()  # those that went back to the queue in between
+        if events.note_all(running, now, "", who, "cancel asked for"):
+            changed += running.update(cancel_requested_at=now)
+        changed += cancel_queued(jobs, now, who)  # those that went back in between
         wake_dispatcher()
     return changed
 
 
-def requeue(jobs: JobQuerySet, now: datetime) -> int:
+def cancel_queued(jobs: JobQuerySet, now: datetime, who: str) -> int:
+    waiting = jobs.filter(state=State.QUEUED)
+    if not events.note_all(waiting, now, State.CANCELLED.value, who, "before it started"):
+        return 0
+    waited_for = waiting.filter(dependants__isnull=False)
+    ended = dict.fromkeys(waited_for.values_list("pk", flat=True), State.CANCELLED.value)
+    changed = waiting.update(
+        state=State.CANCELLED, finished_at=now, error="cancelled before it started"
+    )
+    dependencies.settle(ended, now)
+    return changed
+
+
+def requeue(jobs: JobQuerySet, now: datetime, who: str) -> int:
     """Queue final jobs again, by a person's wish: counters and result start afresh."""
     with transaction.atomic():
-        changed = jobs.filter(state__in=FINAL_STATES).update(
+        final = jobs.filter(state__in=FINAL_STATES)
+        if not events.note_all(final, now, State.QUEUED.value, who, "requeued"):
+            return 0
+        dependencies.forget(final)
+        changed = final.update(
             state=State.QUEUED, run_at=now, finished_at=None, started_at=None, run_seconds=None,
             charged=0, losses=0, result=None, error="", exit_code=None, cancel_requested_at=None,
+            held=False, waits=0,
         )  # fmt: skip
+        wake_dispatcher()
+    return changed
+
+
+def change(jobs: JobQuerySet, now: datetime, who: str, **values: Any) -> int:
+    """Change priority, run_at, held or max_attempts of jobs that are still queued."""
+    words = ", ".join(f"{name} = {value}" for name, value in values.items())
+    with transaction.atomic():
+        queued = jobs.filter(state=State.QUEUED)
+        events.note_all(queued, now, "", who, f"changed: {words}")
+        changed = queued.update(**values)
         wake_dispatcher()
     return changed
 

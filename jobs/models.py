@@ -57,6 +57,7 @@ class Spec(models.Model):
     kind = models.CharField(max_length=8, choices=Kind)
     title = models.CharField(max_length=200)  # the command line, the function's name …
     body = models.JSONField()  # the runner's words: see docs/lifecycle.md
+    retry_on = models.JSONField(default=dict)  # exit_codes, timeout, exceptions; empty: anything
     need = models.ForeignKey(Need, on_delete=models.PROTECT)
     created_at = models.DateTimeField()
 
@@ -85,9 +86,8 @@ class Sweep(models.Model):
 class JobQuerySet(models.QuerySet["Job"]):
     def ready(self, now: datetime) -> "JobQuerySet":
         """What may start now, most urgent first."""
-        return self.filter(state=State.QUEUED, run_at__lte=now).order_by(
-            "-priority", "run_at", "id"
-        )
+        may_start = self.filter(state=State.QUEUED, held=False, waits=0, run_at__lte=now)
+        return may_start.order_by("-priority", "run_at", "id")
 
 
 class Job(models.Model):
@@ -109,6 +109,8 @@ class Job(models.Model):
 
     state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     run_at = models.DateTimeField()
+    held = models.BooleanField(default=False)  # a person keeps it back
+    waits = models.PositiveIntegerField(default=0)  # dependencies not yet met
     tried = models.PositiveIntegerField(default=0)  # attempts opened, the last one's number
     charged = models.PositiveSmallIntegerField(default=0)  # of them, those that count
     losses = models.PositiveSmallIntegerField(default=0)  # lost since the last requeue
@@ -141,7 +143,7 @@ class Job(models.Model):
                 F("priority").desc(),
                 "run_at",
                 "id",
-                condition=Q(state="queued"),
+                condition=Q(state="queued", held=False, waits=0),
                 name="job_ready",
             ),
             models.Index(fields=["state", "-id"], name="job_state"),
@@ -156,6 +158,62 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"job {self.pk}"
+
+
+class Dependency(models.Model):
+    """A job waits for another; gone once it is met."""
+
+    class Kind(models.TextChoices):
+        OK = "ok"  # it must succeed; else the waiting job is cancelled
+        ANY = "any"  # it must end, however
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="dependencies")
+    on = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="dependants")
+    kind = models.CharField(max_length=3, choices=Kind)
+
+    class Meta:
+        verbose_name_plural = "dependencies"
+        constraints = [
+            models.UniqueConstraint(fields=["job", "on"], name="dependency_once"),
+            models.CheckConstraint(name="dependency_on_another", condition=~Q(job=F("on"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} after job {self.on_id} ({self.kind})"
+
+
+class Event(models.Model):
+    """One change in a job's life: when, by whom, why. Written with the change itself."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    state = models.CharField(max_length=9, choices=State, blank=True)  # after it; empty: a note
+    attempt = models.PositiveIntegerField(null=True)  # its number
+    who = models.CharField(max_length=150)  # a user's name, or dispatcher
+    why = models.CharField(max_length=300)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"job {self.job_id}: {self.state} {self.why}"
+
+
+class IdempotencyKey(models.Model):
+    """A client's promise that two requests are one: kept for 24 hours."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    key = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64)  # of path and body
+    job = models.ForeignKey(Job, null=True, on_delete=models.CASCADE)
+    sweep = models.ForeignKey(Sweep, null=True, on_delete=models.CASCADE)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="key_once_per_owner")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Attempt(models.Model):
@@ -269,6 +327,7 @@ class Lease(models.Model):
     taken_at = models.DateTimeField()
     renewed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    note = models.CharField(max_length=300, blank=True)  # what keeps it from its duty
 
     def __str__(self) -> str:
         return f"{self.name} held by {self.holder}"

@@ -24,6 +24,10 @@ def reason(job: Job, now: datetime, views: Sequence[NodeView]) -> str:
 
 
 def waiting(job: Job, now: datetime, views: Sequence[NodeView]) -> str:
+    if job.held:
+        return _("held")
+    if job.waits:
+        return _("waits for %(count)s other jobs") % {"count": job.waits}
     if job.run_at > now:
         moment = date_format(localtime(job.run_at), "DATETIME_FORMAT")
         if job.tried:

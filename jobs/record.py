@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.engine.events import BundleEnded, BundleGone, Progress
-from jobs import files, lifecycle, output
+from jobs import events, files, lifecycle, output
 from jobs.lifecycle import Closing
 from jobs.models import Artifact, Attempt, OnLost, Outcome
 
@@ -79,6 +79,12 @@ def record(news: list[News], engine: Incoming, now: datetime) -> list[tuple[int,
         fold(event, mine, folded, now)
         answered.update(closing.attempt for closing in folded.closings[before:])
     lifecycle.mark_started(folded.started, now)
+    late = [
+        event
+        for event in news
+        if isinstance(event, BundleEnded) and not by_bundle.get(event.bundle)
+    ]
+    note_late(late, now)
     everyone = {pk: attempt for mine in by_bundle.values() for pk, attempt in mine.items()}
     output.add_live(folded.pieces, set(everyone))
     closed = lifecycle.close(folded.closings, now)
@@ -90,6 +96,16 @@ def record(news: list[News], engine: Incoming, now: datetime) -> list[tuple[int,
         (everyone[r["attempt"]].spec, everyone[r["attempt"]].node, r["run_seconds"])
         for r in reports
     ]
+
+
+def note_late(answers: list[BundleEnded], now: datetime) -> None:
+    """An answer for attempts that were given up changes nothing; the history tells of it."""
+    given_up = Attempt.objects.filter(bundle__in=[a.bundle for a in answers], outcome=Outcome.LOST)
+    rows = given_up.values_list("job", "number", "node__name") if answers else ()
+    events.note_rows(
+        (job, now, "", number, events.DISPATCHER, f"a late answer from {node} was put aside")
+        for job, number, node in rows
+    )
 
 
 def fold(event: News, mine: dict[int, OpenAttempt], folded: Folded, now: datetime) -> None:

@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from jobs import counts
-from jobs.models import Artifact, Attempt, File, Job, Sweep
+from jobs.models import Artifact, Attempt, Event, File, Job, Sweep
 from jobs.reasons import reason
 
 
@@ -26,6 +26,12 @@ class TryOut(serializers.ModelSerializer):
             "placement", "claimed_at", "started_at", "finished_at", "run_seconds", "cpu_seconds",
             "max_rss_kb", "stdout_bytes", "stderr_bytes",
         ]  # fmt: skip
+
+
+class EventOut(serializers.ModelSerializer):
+    class Meta:
+        model = Event
+        fields = ["at", "state", "attempt", "who", "why"]
 
 
 class JobOut(serializers.ModelSerializer):
@@ -62,12 +68,17 @@ class JobOut(serializers.ModelSerializer):
 class JobDetailOut(JobOut):
     spec = serializers.SerializerMethodField()
     tries = TryOut(source="attempts", many=True)
+    events = EventOut(many=True)
+    waits_for = serializers.SerializerMethodField()
 
     class Meta(JobOut.Meta):
-        fields = [*JobOut.Meta.fields, "spec", "tries"]
+        fields = [*JobOut.Meta.fields, "held", "waits_for", "spec", "tries", "events"]
 
     def get_spec(self, job: Job) -> dict[str, Any]:
-        return {**job.spec.body, "needs": job.need.body}
+        return {**job.spec.body, "needs": job.need.body, "retry_on": job.spec.retry_on}
+
+    def get_waits_for(self, job: Job) -> dict[int, str]:
+        return dict(job.dependencies.values_list("on", "kind")) if job.waits else {}
 
 
 class SweepOut(serializers.ModelSerializer):

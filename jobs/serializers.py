@@ -10,10 +10,15 @@ from rest_framework import serializers
 from cluster.strategies import STRATEGIES
 from jobs import catalog, submit
 from jobs.files import DIGEST
-from jobs.models import File, Kind, OnLost
+from jobs.models import File, Job, Kind, OnLost
 
 WHAT = {"command": "command", "script": "source", "function": "function"}
 MOST_SOURCE = 1_000_000  # characters
+
+
+def job_numbers(help_text: str) -> serializers.ListField:
+    number = serializers.IntegerField(min_value=1, max_value=2**62)
+    return serializers.ListField(child=number, required=False, max_length=1000, help_text=help_text)
 
 
 class StrictSerializer(serializers.Serializer):
@@ -58,6 +63,20 @@ class NeedsIn(StrictSerializer):
     exclude = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
 
 
+class RetryOnIn(StrictSerializer):
+    """Which failures are worth another attempt; without it, all are."""
+
+    exit_codes = serializers.ListField(
+        child=serializers.IntegerField(min_value=0, max_value=255), required=False
+    )
+    timeout = serializers.BooleanField(required=False)
+    exceptions = serializers.ListField(
+        child=serializers.CharField(max_length=100),
+        required=False,
+        help_text="type names such as ValueError; also signal, missing_file …",
+    )
+
+
 class WorkIn(StrictSerializer):
     """What to run and how: shared by a job and a sweep's spec."""
 
@@ -87,9 +106,11 @@ class WorkIn(StrictSerializer):
     )
     priority = serializers.IntegerField(min_value=-100, max_value=100, required=False)
     max_attempts = serializers.IntegerField(min_value=1, max_value=100, required=False)
+    retry_on = RetryOnIn(required=False)
     on_lost = serializers.ChoiceField(choices=OnLost.choices, required=False)
     strategy = serializers.ChoiceField(choices=sorted(STRATEGIES), required=False)
     run_at = serializers.DateTimeField(required=False, allow_null=True)
+    held = serializers.BooleanField(required=False)
 
     def validate_env(self, env: dict[str, str]) -> dict[str, str]:
         for name, value in env.items():
@@ -136,11 +157,33 @@ class WorkIn(StrictSerializer):
 
 
 class JobIn(WorkIn):
+    after = job_numbers("wait until these have succeeded (after_ok)")
+    after_ok = job_numbers("wait until these have succeeded; cancelled if one does not")
+    after_any = job_numbers("wait until these have ended, however")
+
+    def to_internal_value(self, data: Any) -> Any:
+        checked = super().to_internal_value(data)
+        for name in ("after", "after_ok", "after_any"):
+            wanted = set(checked.get(name, ()))
+            known = set(Job.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+            if missing := sorted(wanted - known):
+                refuse(name, _("No job %(numbers)s.") % {"numbers": ", ".join(map(str, missing))})
+        return checked
+
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         data = super().validate(data)
         if data["kind"] == "function":
             check_function(data["function"], data.get("args", {}))
         return data
+
+
+class JobChange(StrictSerializer):
+    """What may be changed while a job is queued."""
+
+    priority = serializers.IntegerField(min_value=-100, max_value=100, required=False)
+    max_attempts = serializers.IntegerField(min_value=1, max_value=100, required=False)
+    run_at = serializers.DateTimeField(required=False)
+    held = serializers.BooleanField(required=False)
 
 
 class SweepIn(StrictSerializer):

@@ -27,8 +27,9 @@ def spec_of(data: dict[str, Any], now: datetime) -> Spec:
         "body": body,
         "created_at": now,
         "need": row(Need, need_body, {"body": need_body}),
+        "retry_on": data.get("retry_on", {}),
     }
-    return row(Spec, [body, need_body], defaults)
+    return row(Spec, [body, need_body, defaults["retry_on"]], defaults)
 
 
 def row(model: Any, content: Any, defaults: dict[str, Any]) -> Any:

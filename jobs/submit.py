@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from jobs import dependencies
 from jobs.models import Job, Sweep
 from jobs.rows import insert_rows
 from jobs.specs import spec_of
@@ -16,7 +17,8 @@ WAKE_CHANNEL = "dispycluster"  # PostgreSQL's NOTIFY; on SQLite the dispatcher s
 MOST_JOBS = 1_000_000  # in one sweep
 JOB_FIELDS = [
     "name", "spec", "need", "sweep", "owner", "args", "priority", "max_attempts", "on_lost",
-    "strategy", "state", "run_at", "tried", "charged", "losses", "created_at", "error",
+    "strategy", "state", "run_at", "held", "waits", "tried", "charged", "losses", "created_at",
+    "error",
 ]  # fmt: skip
 
 
@@ -35,10 +37,20 @@ def submit(data: dict[str, Any], owner: Any, now: datetime) -> Job:
             on_lost=data.get("on_lost", "retry"),
             strategy=data.get("strategy", ""),
             run_at=data.get("run_at") or now,
+            held=data.get("held", False),
             created_at=now,
         )
+        if after := waits_for(data):
+            dependencies.add(job, after, now)
+            job.refresh_from_db()
         wake_dispatcher()
     return job
+
+
+def waits_for(data: dict[str, Any]) -> dict[int, str]:
+    """The jobs to wait for, each with how: `after` is `after_ok`."""
+    ok = [*data.get("after", ()), *data.get("after_ok", ())]
+    return {**dict.fromkeys(data.get("after_any", ()), "any"), **dict.fromkeys(ok, "ok")}
 
 
 def submit_sweep(data: dict[str, Any], owner: Any, now: datetime) -> Sweep:
@@ -58,9 +70,10 @@ def submit_sweep(data: dict[str, Any], owner: Any, now: datetime) -> Sweep:
             body.get("on_lost", "retry"),
         )
         strategy, run_at = body.get("strategy", ""), body.get("run_at") or now
+        held = body.get("held", False)
         rows = (
             (name, spec.pk, spec.need_id, sweep.pk, owner.pk, compact({**fixed, **args}), *common,
-             strategy, "queued", run_at, 0, 0, 0, now, "")
+             strategy, "queued", run_at, held, 0, 0, 0, 0, now, "")
             for args in expand(over, mode)
         )  # fmt: skip
         insert_rows(Job, JOB_FIELDS, rows)

@@ -153,7 +153,7 @@ def test_a_queued_job_is_cancelled_at_once_and_a_running_one_on_its_node(
     make_node()
     running, queued = make_job(now), make_job(now)
     one_pass(now)
-    assert lifecycle.cancel(Job.objects.all(), now) == 2
+    assert lifecycle.cancel(Job.objects.all(), now, "alice") == 2
     queued.refresh_from_db()
     assert queued.state == "cancelled"
     one_pass(now)
@@ -170,12 +170,12 @@ def test_a_job_that_finishes_before_the_cancel_reaches_it_has_succeeded(
     make_node()
     job = make_job(now)
     one_pass(now)
-    lifecycle.cancel(Job.objects.all(), now)
+    lifecycle.cancel(Job.objects.all(), now, "alice")
     engine.end(engine.only())
     one_pass(now)
     job.refresh_from_db()
     assert job.state == "succeeded"
-    assert lifecycle.cancel(Job.objects.all(), now) == 0
+    assert lifecycle.cancel(Job.objects.all(), now, "alice") == 0
 
 
 def test_a_requeued_job_starts_afresh_and_keeps_its_history(
@@ -186,7 +186,7 @@ def test_a_requeued_job_starts_afresh_and_keeps_its_history(
     one_pass(now)
     engine.end(engine.only(), "failed", error="no")
     one_pass(now)
-    assert lifecycle.requeue(Job.objects.all(), now) == 1
+    assert lifecycle.requeue(Job.objects.all(), now, "alice") == 1
     engine.sent.clear()
     one_pass(now)
     engine.end(engine.only())
@@ -293,7 +293,7 @@ def test_the_hot_path_takes_a_fixed_number_of_statements(
 ) -> None:
     node = make_node()
     sweep = make_sweep(400, now)
-    desk.next_beat = now + timedelta(hours=1)
+    desk.next_beat = desk.next_rescue = now + timedelta(hours=1)
     counts = []
     for mean in (0.02, 0.004):
         desk.times.mean[sweep.spec_id, node.pk] = mean

@@ -1,0 +1,41 @@
+"""The history of a job's changes, written in the same transaction as each change."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import CharField, DateTimeField, IntegerField, Value
+
+from jobs.models import Event, JobQuerySet
+from jobs.rows import column, insert_rows, table
+
+FIELDS = ["job", "at", "state", "attempt", "who", "why"]
+DISPATCHER = "dispatcher"
+MOST_WHY = 300  # characters
+
+
+def note_rows(rows: Iterable[tuple[int, datetime, str, int | None, str, str]]) -> None:
+    """Each row: job, at, state after (or empty), attempt number, who, why."""
+    insert_rows(Event, FIELDS, rows)
+
+
+def note_all(jobs: JobQuerySet, at: datetime, state: str, who: str, why: str) -> int:
+    """One event for each of `jobs`, in one statement that locks them for the change to come."""
+    rows = jobs.order_by().select_for_update(of=("self",)).values_list(
+        "id",
+        Value(at, DateTimeField()),
+        Value(state, CharField()),
+        Value(None, IntegerField()),
+        Value(who, CharField()),
+        Value(why[:MOST_WHY], CharField()),
+    )  # fmt: skip
+    return insert_select(Event, FIELDS, rows)
+
+
+def insert_select(model: Any, names: list[str], rows: Any) -> int:
+    sql, params = rows.query.sql_with_params()
+    columns = ", ".join(column(model, name) for name in names)
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {table(model)} ({columns}) {sql}", params)
+        return int(cursor.rowcount)
