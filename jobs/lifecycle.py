@@ -154,7 +154,7 @@ def standings(attempts: Collection[int]) -> list[tuple[int, Standing]]:
         list(jobs.order_by("pk").values_list("pk", flat=True))
     rows: Any = still_open.order_by("job_id").values_list("id", *STANDING)
     return [
-        (pk, Standing(*values, cancel is not None, retry_on))
+        (pk, Standing(*[*values, cancel is not None, retry_on]))
         for pk, *values, cancel, retry_on in rows
     ]
 

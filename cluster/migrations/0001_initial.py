@@ -5,41 +5,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Node',
+            name="Node",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('address', models.CharField(max_length=255, unique=True)),
-                ('slots', models.PositiveSmallIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1)])),
-                ('tags', models.JSONField(blank=True, default=list)),
-                ('online', models.BooleanField(default=False)),
-                ('draining', models.BooleanField(default=False)),
-                ('drain_reason', models.CharField(blank=True, max_length=200)),
-                ('trouble', models.CharField(blank=True, max_length=300)),
-                ('removed_at', models.DateTimeField(blank=True, null=True)),
-                ('added_at', models.DateTimeField()),
-                ('last_seen_at', models.DateTimeField(blank=True, null=True)),
-                ('last_claim_at', models.DateTimeField(blank=True, null=True)),
-                ('cpus', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('platform', models.CharField(blank=True, max_length=200)),
-                ('version', models.CharField(blank=True, max_length=40)),
-                ('patched', models.BooleanField(default=False)),
-                ('passport', models.JSONField(blank=True, default=dict)),
-                ('cpu_percent', models.FloatField(blank=True, null=True)),
-                ('memory_free', models.BigIntegerField(blank=True, null=True)),
-                ('disk_free', models.BigIntegerField(blank=True, null=True)),
-                ('swap_percent', models.FloatField(blank=True, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("address", models.CharField(max_length=255, unique=True)),
+                (
+                    "slots",
+                    models.PositiveSmallIntegerField(
+                        default=1, validators=[django.core.validators.MinValueValidator(1)]
+                    ),
+                ),
+                ("tags", models.JSONField(blank=True, default=list)),
+                ("online", models.BooleanField(default=False)),
+                ("draining", models.BooleanField(default=False)),
+                ("drain_reason", models.CharField(blank=True, max_length=200)),
+                ("trouble", models.CharField(blank=True, max_length=300)),
+                ("removed_at", models.DateTimeField(blank=True, null=True)),
+                ("added_at", models.DateTimeField()),
+                ("last_seen_at", models.DateTimeField(blank=True, null=True)),
+                ("last_claim_at", models.DateTimeField(blank=True, null=True)),
+                ("cpus", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("platform", models.CharField(blank=True, max_length=200)),
+                ("version", models.CharField(blank=True, max_length=40)),
+                ("patched", models.BooleanField(default=False)),
+                ("passport", models.JSONField(blank=True, default=dict)),
+                ("cpu_percent", models.FloatField(blank=True, null=True)),
+                ("memory_free", models.BigIntegerField(blank=True, null=True)),
+                ("disk_free", models.BigIntegerField(blank=True, null=True)),
+                ("swap_percent", models.FloatField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
     ]
