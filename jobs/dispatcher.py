@@ -23,7 +23,7 @@ from cluster.engine.events import (
     NodeTrouble,
     Progress,
 )
-from jobs import catalog, files, lease, lifecycle
+from jobs import catalog, failpoints, files, lease, lifecycle
 from jobs.bundles import RunTimes
 from jobs.claim import MOST, Bundle, claim
 from jobs.lifecycle import Closing
@@ -86,6 +86,8 @@ def take_news(engine: Carrier, desk: Desk, now: datetime) -> int:
             desk.events.append(event)
     if not desk.events:
         return 0
+    if any(isinstance(event, BundleEnded) for event in desk.events):
+        failpoints.reach("before-record")
     try:
         write_news(desk.events, engine, desk, now)
     except (DatabaseError, lease.LeaseLost):
@@ -191,11 +193,13 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     )
     if not packed:
         return 0
+    failpoints.reach("after-claim")
     specs = Spec.objects.in_bulk({job.spec for bundle in packed for job in bundle.jobs})
     for bundle in packed:
         text, needed = parcel(bundle, specs)
         if not engine.send(bundle.id, bundle.choice.node.address, text, needed):
             turned_away(bundle, desk, now)
+    failpoints.reach("after-send")
     claimed = sum(len(bundle.jobs) for bundle in packed)
     desk.appetite = max(16, 4 * claimed)
     return claimed

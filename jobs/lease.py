@@ -31,19 +31,50 @@ def identity(pid: int) -> str | None:
     return f"{socket.gethostname()}:{pid}:{started}"
 
 
-def take(name: str, who: str, now: datetime, seconds: float = SECONDS) -> int | None:
-    """Take a lease that is free, run out or already ours. The new epoch, or None: it is held."""
+def take(
+    name: str,
+    who: str,
+    now: datetime,
+    silent_since: datetime | None = None,
+    seconds: float = SECONDS,
+) -> int | None:
+    """Take a lease that is free, given back or already ours. The new epoch; None: it is held.
+
+    `silent_since`: its renewed_at, where the caller has watched that stay the same for the
+    lease's length by a clock of its own. Clocks of two machines are never compared.
+    """
     fresh = {"holder": who, "taken_at": now, "renewed_at": now, "note": ""}
     fresh["expires_at"] = now + timedelta(seconds=seconds)
+    free = Q(holder=who) | Q(expires_at__lte=F("renewed_at")) | Q(renewed_at=silent_since)
     with transaction.atomic():
-        takeable = Lease.objects.filter(Q(expires_at__lte=now) | Q(holder=who), name=name)
-        if takeable.update(epoch=F("epoch") + 1, **fresh):
+        if Lease.objects.filter(free, name=name).update(epoch=F("epoch") + 1, **fresh):
             return Lease.objects.values_list("epoch", flat=True).get(name=name)
     try:
         with transaction.atomic():
             return Lease.objects.create(name=name, epoch=1, **fresh).epoch
     except IntegrityError:
         return None
+
+
+class Turn:
+    """Waits for a lease: watches its holder, by our own clock."""
+
+    def __init__(self, name: str, seconds: float = SECONDS) -> None:
+        self.name, self.seconds = name, seconds
+        self.held: Lease | None = None
+        self.unchanged_since = 0.0
+        self.holder_lives = False  # it renewed the lease while we watched
+
+    def ask(self, now: datetime, clock: float) -> int | None:
+        """Take it if it may be taken. `clock`: monotonic seconds."""
+        held = Lease.objects.filter(name=self.name).first()
+        if self.held is None or held is None or held.renewed_at != self.held.renewed_at:
+            self.holder_lives = bool(self.held and held and held.epoch == self.held.epoch)
+            self.held, self.unchanged_since = held, clock
+        silent = clock - self.unchanged_since >= self.seconds
+        dead = held is not None and dead_here(held.holder)
+        since = held.renewed_at if held and (silent or dead) else None
+        return take(self.name, me(), now, since, self.seconds)
 
 
 def renew(name: str, epoch: int, now: datetime, seconds: float = SECONDS) -> None:
@@ -66,20 +97,13 @@ def fence(name: str, epoch: int) -> None:
 
 def give_back(name: str, epoch: int, now: datetime) -> None:
     """Leave on purpose, so that the next one need not wait."""
-    Lease.objects.filter(name=name, epoch=epoch).update(expires_at=now)
+    mine = Lease.objects.filter(name=name, epoch=epoch)
+    mine.update(renewed_at=now, expires_at=now)
 
 
 def holder(name: str, now: datetime) -> Lease | None:
     """Who holds it, while the heartbeat is fresh."""
     return Lease.objects.filter(name=name, expires_at__gt=now).first()
-
-
-def take_over_dead(name: str, who: str, now: datetime) -> int | None:
-    """As `take`, and at once where the holder was a process of this machine that is gone."""
-    held = holder(name, now)
-    if held and dead_here(held.holder):
-        Lease.objects.filter(name=name, epoch=held.epoch).update(expires_at=now)
-    return take(name, who, now)
 
 
 def dead_here(who: str) -> bool:

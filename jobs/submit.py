@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from jobs import dependencies
+from jobs import dependencies, failpoints
 from jobs.models import Job, Sweep
 from jobs.rows import insert_rows
 from jobs.specs import spec_of
@@ -40,6 +40,7 @@ def submit(data: dict[str, Any], owner: Any, now: datetime) -> Job:
             held=data.get("held", False),
             created_at=now,
         )
+        failpoints.reach("mid-submit")
         if after := waits_for(data):
             dependencies.add(job, after, now)
             job.refresh_from_db()

@@ -1,3 +1,4 @@
+import contextlib
 import logging
 import os
 import signal
@@ -7,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from cluster import nodes, strategies
@@ -17,15 +18,20 @@ from jobs import dispatcher, lease, wake
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.0
+LOOK_SECONDS = 0.25  # between two looks at somebody else's lease
 
 
 class Command(BaseCommand):
     help = "Own the dispy cluster: record results, place jobs, send them. One at a time."
 
     stopping = False
+    engine: Engine | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--until-idle", action="store_true", help="leave when all is done")
+        parser.add_argument(
+            "--standby", action="store_true", help="wait for our turn while another one works"
+        )
         parser.add_argument(
             "--strategy", choices=sorted(strategies.STRATEGIES), default=strategies.DEFAULT
         )
@@ -33,30 +39,54 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
-        epoch = take_lease()
-        engine = Engine(config())
+        epoch = self.take_lease(options["standby"])
+        if epoch is None:
+            return
         desk = dispatcher.Desk(epoch, strategy=options["strategy"])
-        halt = threading.Event()
-        self.engine = engine
-        try:
-            for address in engine.config.nodes:
-                nodes.listed(address, timezone.now())
-            nodes.all_offline()
-            engine.start(dispatcher.open_bundles())
-            wake.watch(engine.wake, halt)
-            self.loop(engine, desk, options["until_idle"])
-        finally:
-            halt.set()
-            engine.close(keep_running=True)
-            lease.give_back("dispatcher", epoch, timezone.now())
+        status = self.serve(desk, options["until_idle"])
         logging.shutdown()
-        os._exit(0)  # dispy's own exit handlers wait for jobs, without a limit
+        os._exit(status)  # dispy's threads would keep us for a while
 
     def stop(self, *_: Any) -> None:
         self.stopping = True
-        engine = getattr(self, "engine", None)
-        if engine:
-            engine.wake()
+        if self.engine:
+            self.engine.wake()
+
+    def take_lease(self, standby: bool) -> int | None:
+        """Our epoch. A holder that lives is named after seconds, a silent one is waited out."""
+        turn, started = lease.Turn("dispatcher"), time.monotonic()
+        while not self.stopping:
+            try:
+                epoch = turn.ask(timezone.now(), time.monotonic())
+            except DatabaseError as error:
+                logger.warning("the database does not answer: %s", error)
+                connection.close()
+                epoch = None
+            if epoch is not None:
+                return epoch
+            if turn.holder_lives and turn.held and not standby:
+                raise CommandError(f"A dispatcher is running already: {turn.held.holder}.")
+            time.sleep(LOOK_SECONDS)
+        logger.info("asked to stop after %.0f s of waiting", time.monotonic() - started)
+        return None
+
+    def serve(self, desk: dispatcher.Desk, until_idle: bool) -> int:
+        """Work until told to stop, or until somebody else holds the lease. The exit status."""
+        engine, halt = Engine(config()), threading.Event()
+        self.engine = engine
+        try:
+            start(engine)
+            wake.watch(engine.wake, halt)
+            self.loop(engine, desk, until_idle)
+        except lease.LeaseLost:
+            logger.error("another dispatcher has taken over; this one leaves")
+            return 1
+        finally:
+            halt.set()
+            engine.close(keep_running=True)
+        with contextlib.suppress(DatabaseError):  # it runs out by itself
+            lease.give_back("dispatcher", desk.epoch, timezone.now())
+        return 0
 
     def loop(self, engine: Engine, desk: dispatcher.Desk, until_idle: bool) -> None:
         while not self.stopping:
@@ -66,29 +96,19 @@ class Command(BaseCommand):
                     continue
                 if until_idle and dispatcher.idle():
                     break
-            except lease.LeaseLost:
-                raise CommandError("Another dispatcher has taken over; this one leaves.") from None
-            except DatabaseError:
-                logger.exception("the database does not answer; trying again")
+            except DatabaseError as error:
+                logger.warning("the database does not answer, nothing is lost: %s", error)
+                connection.close()
                 time.sleep(0.5)
             engine.wait(PATIENCE_SECONDS)
 
 
-def take_lease() -> int:
-    """The new epoch. A holder that is alive is named at once; a silent one is waited out."""
-    deadline = time.monotonic() + lease.SECONDS + 2
-    renewed = None
-    while time.monotonic() < deadline:
-        now = timezone.now()
-        epoch = lease.take_over_dead("dispatcher", lease.me(), now)
-        if epoch is not None:
-            return epoch
-        held = lease.holder("dispatcher", now)
-        if held and renewed and held.renewed_at > renewed:
-            raise CommandError(f"A dispatcher is running already: {held.holder}.")
-        renewed = renewed or (held and held.renewed_at)
-        time.sleep(0.2)
-    raise CommandError("Another dispatcher holds the lease.")
+def start(engine: Engine) -> None:
+    """Bring the engine up, with what an earlier dispatcher left running."""
+    for address in engine.config.nodes:
+        nodes.listed(address, timezone.now())
+    nodes.all_offline()
+    engine.start(dispatcher.open_bundles())
 
 
 def config() -> EngineConfig:

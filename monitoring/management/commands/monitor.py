@@ -1,12 +1,14 @@
+import contextlib
 import logging
 import signal
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from jobs import lease
@@ -39,17 +41,23 @@ class Command(BaseCommand):
                         logger.info("cleanup: %s", cleaned)
             except lease.LeaseLost:
                 raise CommandError("Another monitor has taken over; this one leaves.") from None
-            except DatabaseError:
-                logger.exception("the database does not answer; trying again")
+            except DatabaseError as error:
+                logger.warning("the database does not answer; trying again: %s", error)
+                connection.close()
             stop.wait(BEAT_SECONDS)
         if epoch:
-            lease.give_back("monitor", epoch, timezone.now())
+            with contextlib.suppress(DatabaseError):
+                lease.give_back("monitor", epoch, timezone.now())
 
     def take(self, stop: threading.Event) -> int | None:
         """Wait for our turn: a second monitor stands by."""
+        turn = lease.Turn("monitor", LEASE_SECONDS)
         while not stop.is_set():
-            epoch = lease.take_over_dead("monitor", lease.me(), timezone.now())
-            if epoch:
-                return epoch
+            try:
+                if epoch := turn.ask(timezone.now(), time.monotonic()):
+                    return epoch
+            except DatabaseError as error:
+                logger.warning("the database does not answer: %s", error)
+                connection.close()
             stop.wait(1)
         return None
