@@ -416,3 +416,57 @@ def test_the_schema_describes_every_path(client: APIClient) -> None:
         assert path in schema["paths"]
     client.force_login(make_user())
     assert client.get("/docs").status_code == 200
+
+
+def test_one_key_makes_one_job_and_another_body_is_refused(client: APIClient) -> None:
+    body = {"kind": "command", "command": ["true"]}
+    path, key = "/api/jobs", {"HTTP_IDEMPOTENCY_KEY": "k1"}
+    first = client.post(path, body, format="json", **key)
+    again = client.post(path, body, format="json", **key)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    other = client.post(path, {**body, "priority": 1}, format="json", **key)
+    assert other.status_code == 409
+    sweep = {"spec": body, "over": {"a": [1, 2]}}
+    made = [
+        client.post("/api/sweeps", sweep, format="json", HTTP_IDEMPOTENCY_KEY="k2").json()["id"]
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+    assert Job.objects.count() == 3
+    client.force_authenticate(make_user("bob"))
+    assert client.post(path, body, format="json", **key).status_code == 201
+
+
+def test_a_key_that_came_with_a_refused_body_is_free(client: APIClient) -> None:
+    key = {"HTTP_IDEMPOTENCY_KEY": "k"}
+    assert client.post("/api/jobs", {"kind": "x"}, format="json", **key).status_code == 400
+    good = {"kind": "command", "command": ["true"]}
+    assert client.post("/api/jobs", good, format="json", **key).status_code == 201
+
+
+def test_a_queued_job_can_be_changed_and_tells_so(client: APIClient) -> None:
+    first = make_job()
+    job = make_job(after=[first.pk])
+    path = f"/api/jobs/{job.pk}"
+    answer = client.patch(path, {"priority": 7, "held": True}, format="json").json()
+    assert (answer["priority"], answer["held"], answer["reason"]) == (7, True, "held")
+    assert answer["events"][-1]["who"] == "alice"
+    answer = client.patch(path, {"held": False}, format="json").json()
+    assert answer["waits_for"] == {str(first.pk): "ok"}
+    assert "waits for" in answer["reason"]
+    assert list(client.patch(path, {"state": "x"}, format="json").json()) == ["state"]
+    client.post(f"{path}/cancel")
+    assert client.patch(path, {"priority": 1}, format="json").status_code == 409
+
+
+def test_waiting_for_a_job_that_is_not_there_is_refused(client: APIClient) -> None:
+    body = {"kind": "command", "command": "ls", "after": [12345]}
+    answer = post(client, "/api/jobs", body)
+    assert (answer.status_code, list(answer.json())) == (400, ["after"])
+
+
+def test_a_sweep_is_cancelled_at_once(client: APIClient) -> None:
+    sweep = make_sweep(3)
+    answer = post(client, f"/api/sweeps/{sweep.pk}/cancel").json()
+    assert (answer["state"], answer["counts"]["cancelled"]) == ("cancelled", 3)
