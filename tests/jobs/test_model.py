@@ -43,6 +43,9 @@ class Work(RuleBasedStateMachine):
         self.engine, self.desk = FakeEngine(), Desk(self.epoch)
         self.gone: set[int] = set()  # bundles somebody has already answered or given up
         self.final: dict[int, tuple[str, str | None]] = {}
+        for on_lost in ("retry", "fail", "retry", "retry"):
+            make_job(self.now, on_lost=on_lost, max_attempts=2)
+        self.one_pass(0)
 
     def bundle(self, number: int, gone: bool) -> int | None:
         known = [b for b in self.engine.sent if (b in self.gone) == gone]
@@ -56,10 +59,9 @@ class Work(RuleBasedStateMachine):
         priority=st.integers(0, 2),
         on_lost=st.sampled_from(["retry", "fail"]),
         most=st.integers(1, 3),
-        held=st.booleans(),
     )
-    def submit(self, priority: int, on_lost: str, most: int, held: bool) -> None:
-        make_job(self.now, priority=priority, on_lost=on_lost, max_attempts=most, held=held)
+    def submit(self, priority: int, on_lost: str, most: int) -> None:
+        make_job(self.now, priority=priority, on_lost=on_lost, max_attempts=most)
 
     @precondition(lambda self: Job.objects.exists())
     @rule(number=pick, kind=st.sampled_from(["after_ok", "after_any"]))
@@ -71,19 +73,23 @@ class Work(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
         run_once(self.engine, self.desk, self.now)
 
-    @rule(number=pick, outcome=ends)
-    def a_node_answers(self, number: int, outcome: str) -> None:
+    @rule(number=pick, outcome=ends, seen=st.booleans())
+    def a_node_answers(self, number: int, outcome: str, seen: bool) -> None:
         if bundle := self.bundle(number, gone=False):
             self.gone.add(bundle)
             self.engine.say(
                 bundle, [report(a, outcome, result=str(a)) for a in self.members(bundle)]
             )
+            if seen:
+                self.one_pass(400)
 
-    @rule(number=pick)
-    def a_node_is_lost(self, number: int) -> None:
+    @rule(number=pick, seen=st.booleans())
+    def a_node_is_lost(self, number: int, seen: bool) -> None:
         if bundle := self.bundle(number, gone=False):
             self.gone.add(bundle)
             self.engine.lose(bundle)
+            if seen:
+                self.one_pass(400)
 
     @rule(number=pick, outcome=ends)
     def an_answer_comes_late_or_twice(self, number: int, outcome: str) -> None:
@@ -109,9 +115,9 @@ class Work(RuleBasedStateMachine):
             self.final.pop(job.get().pk, None)
 
     @precondition(lambda self: Job.objects.exists())
-    @rule(number=pick)
-    def let_go(self, number: int) -> None:
-        lifecycle.change(self.job(number), self.now, "alice", held=False)
+    @rule(number=pick, held=st.booleans())
+    def hold(self, number: int, held: bool) -> None:
+        lifecycle.change(self.job(number), self.now, "alice", held=held)
 
     @rule()
     def the_dispatcher_dies(self) -> None:
@@ -141,6 +147,7 @@ class Work(RuleBasedStateMachine):
         ):
             assert self.final.setdefault(pk, (state, result)) == (state, result)
         unfinished = Job.objects.exclude(state__in=FINAL_STATES)
+        assert not unfinished.exclude(result=None).exists()
         assert not unfinished.filter(pk__in=self.final).exists()
 
     @invariant()
@@ -149,6 +156,12 @@ class Work(RuleBasedStateMachine):
             last = job.attempts.order_by("-number").first()
             assert last and (last.outcome, job.state) == ("succeeded", "succeeded")
             assert job.result == str(last.pk)
+
+    @invariant()
+    def a_job_that_must_not_run_twice_was_lost_at_its_last_attempt_or_never(self) -> None:
+        for job in Job.objects.filter(on_lost="fail"):
+            for event in job.events.filter(why__startswith="lost"):
+                assert event.state in ("failed", "cancelled")
 
     @invariant()
     def numbers_increase_by_one(self) -> None:
@@ -187,7 +200,7 @@ def test_no_interleaving_breaks_a_promise() -> None:
         Work,
         settings=settings(
             max_examples=25,
-            stateful_step_count=30,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
