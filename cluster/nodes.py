@@ -1,5 +1,6 @@
 """Every write to a Node."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +35,8 @@ def seen(
 
 
 def free_name(wanted: str, pk: int | None = None) -> str:
-    """That name, or with a number behind it where another node has it."""
+    """That name, fit for a URL, or with a number behind it where another node has it."""
+    wanted = re.sub(r"[^\w.-]+", "-", wanted).strip("-.") or "node"
     others = Node.objects.exclude(pk=pk) if pk else Node.objects.all()
     taken = set(others.values_list("name", flat=True))
     name, number = wanted[:90], 1
