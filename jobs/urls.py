@@ -9,6 +9,7 @@ urlpatterns = [
     path("jobs/<int:pk>/attempts/<int:number>", detail.job_page, name="job_attempt"),
     path("jobs/<int:pk>/cancel", detail.cancel_job, name="cancel_job"),
     path("jobs/<int:pk>/requeue", detail.requeue_job, name="requeue_job"),
+    path("jobs/<int:pk>/hold", detail.hold_job, name="hold_job"),
     path("jobs/<int:pk>/delete", detail.delete_job, name="delete_job"),
     path("jobs/<int:pk>/result.json", detail.result, name="result"),
     path("artifacts/<int:pk>", detail.artifact, name="artifact"),

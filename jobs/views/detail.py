@@ -219,6 +219,19 @@ def requeue_job(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+def hold_job(request: HttpRequest, pk: int) -> HttpResponse:
+    """Keep a queued job back, or let it go."""
+    demand(request, the_job(pk))
+    held = request.POST.get("held") == "1"
+    if lifecycle.change(Job.objects.filter(pk=pk), timezone.now(), name_of(request), held=held):
+        words = _("Job %s is held.") if held else _("Job %s is let go.")
+        messages.success(request, words % pk)
+    else:
+        messages.warning(request, _("Job %s does not wait any more.") % pk)
+    return redirect("job", pk)
+
+
+@require_POST
 def delete_job(request: HttpRequest, pk: int) -> HttpResponse:
     demand(request, the_job(pk))
     if sum(cleanup.delete(Job.objects.filter(pk=pk))):

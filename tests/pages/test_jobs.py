@@ -198,3 +198,17 @@ def test_the_same_job_by_curl_is_a_body_the_api_takes(
     again = Job.objects.latest("pk")
     assert (again.spec_id, again.need_id, again.priority) == (job.spec_id, job.need_id, 3)
     compile(context["python"], "snippet", "exec")
+
+
+@pytest.mark.django_db
+def test_a_queued_job_is_held_and_let_go(page: Client, now: datetime) -> None:
+    job = make_job(now, owner=User.objects.get(username="alice"))
+    for held, words in (("1", "Let go"), ("0", "Hold")):
+        answer = page.post(f"/jobs/{job.pk}/hold", {"held": held}, follow=True)
+        assert words in answer.content.decode()
+        job.refresh_from_db()
+        assert job.held == (held == "1")
+    Job.objects.update(state="cancelled", finished_at=now)
+    page.post(f"/jobs/{job.pk}/hold", {"held": "1"})
+    job.refresh_from_db()
+    assert not job.held
