@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -12,19 +12,16 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
 from rest_framework.pagination import CursorPagination
-from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cluster import nodes
-from jobs import cleanup, counts, files, filters, idempotency, lifecycle, output, submit
-from jobs.models import FINAL_STATES, Attempt, File, Job, JobQuerySet, State, Sweep
-from jobs.parsers import RawBody
+from jobs import cleanup, counts, filters, idempotency, lifecycle, output, submit
+from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, State, Sweep
 from jobs.representations import (
     ArtifactOut,
-    FileOut,
     JobDetailOut,
     JobOut,
     SweepOut,
@@ -302,43 +299,6 @@ def sweeps() -> QuerySet[Sweep]:
 def sweep_context(pks: list[int]) -> dict[str, Any]:
     by_sweep = counts.of_sweeps(pks)
     return {"counts": by_sweep, "finished": counts.finished(by_sweep)}
-
-
-class FileList(APIView):
-    parser_classes = [MultiPartParser, RawBody]
-
-    @extend_schema(
-        request={"application/octet-stream": bytes, "multipart/form-data": {"type": "object"}},
-        responses={201: FileOut},
-    )
-    def post(self, request: Request) -> Response:
-        """Upload an input file: the raw body, or the field `file` of a form."""
-        sent: Any = request.data
-        if "file" not in sent:
-            raise ValidationError({"file": [_("Send the bytes as the body, or as this field.")]})
-        try:
-            file = files.store(sent["file"].chunks(), request.user, timezone.now())
-        except files.TooLarge as error:
-            raise ValidationError({"file": [str(error)]}) from None
-        return Response(FileOut(file).data, status=status.HTTP_201_CREATED)
-
-
-class FileDetail(APIView):
-    @extend_schema(
-        parameters=[OpenApiParameter("name", str, description="to save it under")],
-        responses={200: bytes},
-    )
-    def get(self, request: Request, digest: str) -> FileResponse:
-        """The bytes, always as an attachment."""
-        file = get_object_or_404(File, pk=digest)
-        try:
-            stream = open(files.path(file.pk), "rb")  # noqa: SIM115  FileResponse closes it
-        except OSError:
-            raise Http404(_("Its bytes are gone from this machine.")) from None
-        name = request.query_params.get("name", file.pk.replace(":", "-"))[:200]
-        return FileResponse(
-            stream, as_attachment=True, filename=name, content_type="application/octet-stream"
-        )
 
 
 class DispyCleanup(APIView):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs import api
+from jobs import api, api_files
 
 urlpatterns = [
     path("jobs", api.JobList.as_view(), name="api-jobs"),
@@ -13,7 +13,7 @@ urlpatterns = [
     path("sweeps", api.SweepList.as_view(), name="api-sweeps"),
     path("sweeps/<int:pk>", api.SweepDetail.as_view(), name="api-sweep"),
     path("sweeps/<int:pk>/cancel", api.SweepCancel.as_view(), name="api-sweep-cancel"),
-    path("files", api.FileList.as_view(), name="api-files"),
-    path("files/<str:digest>", api.FileDetail.as_view(), name="api-file"),
+    path("files", api_files.FileList.as_view(), name="api-files"),
+    path("files/<str:digest>", api_files.FileDetail.as_view(), name="api-file"),
     path("dispy/cleanup", api.DispyCleanup.as_view(), name="api-dispy-cleanup"),
 ]
