@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DataError, Error, IntegrityError, transaction
 
 from cluster import nodes, strategies
 from cluster.engine.events import (
@@ -90,9 +90,9 @@ def take_news(engine: Carrier, desk: Desk, now: datetime) -> int:
         failpoints.reach("before-record")
     try:
         write_news(desk.events, engine, desk, now)
-    except (DatabaseError, lease.LeaseLost):
-        raise
-    except Exception:
+    except Exception as error:
+        if not is_the_events(error):
+            raise
         logger.exception("an event could not be recorded; taking them one by one")
         for event in desk.events:
             write_alone(event, engine, desk, now)
@@ -101,13 +101,20 @@ def take_news(engine: Carrier, desk: Desk, now: datetime) -> int:
     return done
 
 
+def is_the_events(error: Exception) -> bool:
+    """Its own values are at fault: neither is the database away, nor the lease another's."""
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    return not isinstance(error, Error | lease.LeaseLost)
+
+
 def write_alone(event: Event, engine: Carrier, desk: Desk, now: datetime) -> None:
     """One event that may be the bad one: set aside, so that it cannot jam the pass."""
     try:
         write_news([event], engine, desk, now)
-    except (DatabaseError, lease.LeaseLost):
-        raise
-    except Exception:
+    except Exception as error:
+        if not is_the_events(error):
+            raise
         logger.exception("set aside: %r", event)
         if isinstance(event, BundleEnded):
             reason = "its answer could not be recorded"

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 News = Progress | BundleEnded | BundleGone
 CONCLUSIVE = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED)
 MOST_TEXT = 20_000  # characters of an error or traceback kept
+MOST_SECONDS = 1e9
+MOST_WHOLE = 2**62
+MOST_EXIT_CODE = 32_767
 
 
 class Incoming(Protocol):
@@ -93,7 +96,7 @@ def record(news: list[News], engine: Incoming, now: datetime) -> list[tuple[int,
     for report in reports:
         keep_artifacts(report, everyone[report["attempt"]], engine, now)
     return [
-        (everyone[r["attempt"]].spec, everyone[r["attempt"]].node, r["run_seconds"])
+        (everyone[r["attempt"]].spec, everyone[r["attempt"]].node, seconds(r["run_seconds"]))
         for r in reports
     ]
 
@@ -149,7 +152,9 @@ def closing_of(
         raise ValueError(f"no such outcome: {outcome!r}")
     if outcome == Outcome.CANCELLED and not attempt.cancel_requested:
         # Stopped with its node, or with another member of its bundle: not the job's doing.
-        return Closing(attempt.id, Outcome.RELEASED, error="stopped before its end")
+        never = attempt.on_lost == OnLost.FAIL  # it had begun: sent again, it would run twice
+        stopped = Outcome.LOST if never else Outcome.RELEASED
+        return Closing(attempt.id, stopped, error="stopped before its end")
     times = lifecycle.on_our_clock(report["started_at"], report["run_seconds"], newest, now)
     result = report["result"]
     if result is not None:
@@ -160,16 +165,32 @@ def closing_of(
         error=clean(report["error"]),
         error_type=clean(report["error_type"]),
         traceback=clean(report["traceback"]),
-        exit_code=report["exit_code"],
+        exit_code=exit_code(report["exit_code"]),
         result=result,
         started_at=times[0],
         finished_at=times[1],
-        run_seconds=float(report["run_seconds"]),
-        cpu_seconds=float(report["cpu_seconds"]),
-        max_rss_kb=report["max_rss_kb"],
-        stdout_bytes=int(report["stdout"]["total"]),
-        stderr_bytes=int(report["stderr"]["total"]),
+        run_seconds=seconds(report["run_seconds"]),
+        cpu_seconds=seconds(report["cpu_seconds"]),
+        max_rss_kb=None if report["max_rss_kb"] is None else whole(report["max_rss_kb"]),
+        stdout_bytes=whole(report["stdout"]["total"]),
+        stderr_bytes=whole(report["stderr"]["total"]),
     )
+
+
+def seconds(value: Any) -> float:
+    """A duration as a node says it, kept to what can be."""
+    return min(max(0.0, float(value)), MOST_SECONDS)
+
+
+def whole(value: Any) -> int:
+    """A size as a node says it, kept to what any database takes."""
+    return min(max(0, int(value)), MOST_WHOLE)
+
+
+def exit_code(value: Any) -> int | None:
+    if value is None or (type(value) is int and -MOST_EXIT_CODE <= value <= MOST_EXIT_CODE):
+        return value
+    raise ValueError(f"no exit code: {value!r}")
 
 
 def clean(text: str) -> str:
@@ -204,7 +225,8 @@ def keep_artifacts(
 ) -> None:
     rows = []
     for index, entry in enumerate(report.get("artifacts", ())[:100]):
-        row = Artifact(attempt_id=attempt.id, name=clean(entry["name"])[:300], size=entry["size"])
+        row = Artifact(attempt_id=attempt.id, name=clean(entry["name"])[:300])
+        row.size = whole(entry["size"])
         row.error = clean(entry["error"])[:300]
         if not row.error:
             row.error = take_in(row, entry["digest"], index, attempt, engine, now)
