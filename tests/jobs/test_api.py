@@ -420,7 +420,8 @@ def test_the_schema_describes_every_path(client: APIClient) -> None:
 
 def test_one_key_makes_one_job_and_another_body_is_refused(client: APIClient) -> None:
     body = {"kind": "command", "command": ["true"]}
-    path, key = "/api/jobs", {"HTTP_IDEMPOTENCY_KEY": "k1"}
+    path = "/api/jobs"
+    key: Any = {"HTTP_IDEMPOTENCY_KEY": "k1"}
     first = client.post(path, body, format="json", **key)
     again = client.post(path, body, format="json", **key)
     assert (first.status_code, again.status_code) == (201, 200)
@@ -439,7 +440,7 @@ def test_one_key_makes_one_job_and_another_body_is_refused(client: APIClient) ->
 
 
 def test_a_key_that_came_with_a_refused_body_is_free(client: APIClient) -> None:
-    key = {"HTTP_IDEMPOTENCY_KEY": "k"}
+    key: Any = {"HTTP_IDEMPOTENCY_KEY": "k"}
     assert client.post("/api/jobs", {"kind": "x"}, format="json", **key).status_code == 400
     good = {"kind": "command", "command": ["true"]}
     assert client.post("/api/jobs", good, format="json", **key).status_code == 201

@@ -47,7 +47,7 @@ class Work(RuleBasedStateMachine):
             make_job(self.now, on_lost=on_lost, max_attempts=2)
         self.one_pass(0)
 
-    def bundle(self, number: int, gone: bool) -> int | None:
+    def some_bundle(self, number: int, gone: bool) -> int | None:
         known = [b for b in self.engine.sent if (b in self.gone) == gone]
         return known[number % len(known)] if known else None
 
@@ -75,7 +75,7 @@ class Work(RuleBasedStateMachine):
 
     @rule(number=pick, outcome=ends, seen=st.booleans())
     def a_node_answers(self, number: int, outcome: str, seen: bool) -> None:
-        if bundle := self.bundle(number, gone=False):
+        if bundle := self.some_bundle(number, gone=False):
             self.gone.add(bundle)
             self.engine.say(
                 bundle, [report(a, outcome, result=str(a)) for a in self.members(bundle)]
@@ -85,7 +85,7 @@ class Work(RuleBasedStateMachine):
 
     @rule(number=pick, seen=st.booleans())
     def a_node_is_lost(self, number: int, seen: bool) -> None:
-        if bundle := self.bundle(number, gone=False):
+        if bundle := self.some_bundle(number, gone=False):
             self.gone.add(bundle)
             self.engine.lose(bundle)
             if seen:
@@ -93,7 +93,7 @@ class Work(RuleBasedStateMachine):
 
     @rule(number=pick, outcome=ends)
     def an_answer_comes_late_or_twice(self, number: int, outcome: str) -> None:
-        if bundle := self.bundle(number, gone=True):
+        if bundle := self.some_bundle(number, gone=True):
             ended = [report(a, outcome, result='"late"') for a in self.members(bundle)]
             closed = Attempt.objects.filter(pk__in=self.members(bundle), finished_at=None)
             if not closed.exists() and not self.engine.events:
