@@ -61,15 +61,20 @@ def test_f05_a_node_is_killed(two_nodes: Fleet, tmp_path: Path) -> None:
     verdict("F5", [again, never], ledger, seen, bound=10)
 
 
+@pytest.mark.parametrize("jobs_too", [True, False], ids=["whole", "agent alone"])
 def test_f06_a_node_freezes_and_its_late_answer_changes_nothing(
-    two_nodes: Fleet, tmp_path: Path
+    two_nodes: Fleet, tmp_path: Path, jobs_too: bool
 ) -> None:
     ledger = tmp_path / "ledger"
     drain_all_but(two_nodes.addresses[0])
-    job = ledger_job(ledger, "[ $DISPYCLUSTER_ATTEMPT != 1 ] || sleep 4; echo $DISPYCLUSTER_NODE")
-    never = ledger_job(ledger, "sleep 4", on_lost="fail")
+    nap = f"sleep {4 if jobs_too else 7}"  # what goes on must not end before it is given up
+    job = ledger_job(ledger, f"[ $DISPYCLUSTER_ATTEMPT != 1 ] || {nap}; echo $DISPYCLUSTER_NODE")
+    never = ledger_job(ledger, nap, on_lost="fail")
     address = start_on_the_first(two_nodes, job, never)
-    freeze(two_nodes, address)
+    if jobs_too:
+        freeze(two_nodes, address)
+    else:  # its jobs, in sessions of their own, go on
+        two_nodes.signal(address, signal.SIGSTOP)
     wait_for(lambda: not online(address), 10, "the node seen to be gone")
     assert ended(job, 10).state == "succeeded"
     assert ended(never, 10).state == "failed"
