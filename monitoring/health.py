@@ -1,7 +1,7 @@
 """For load balancers and supervisors: the two pages that ask for no sign-in."""
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
+    except Error:
         return JsonResponse({"status": "database unreachable"}, status=503)
     return JsonResponse({"status": "ok"})
 
@@ -29,7 +29,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
             missing.append("dispatcher")
         if not Node.objects.filter(online=True, removed_at=None).exists():
             missing.append("node")
-    except DatabaseError:
+    except Error:
         missing = ["database"]
     answer = {"status": "waiting", "missing": missing} if missing else {"status": "ready"}
     return JsonResponse(answer, status=503 if missing else 200)

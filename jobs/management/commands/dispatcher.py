@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from cluster import nodes, strategies
@@ -58,7 +58,7 @@ class Command(BaseCommand):
         while not self.stopping:
             try:
                 epoch = turn.ask(timezone.now(), time.monotonic())
-            except DatabaseError as error:
+            except Error as error:
                 logger.warning("the database does not answer: %s", error)
                 connection.close()
                 epoch = None
@@ -84,7 +84,7 @@ class Command(BaseCommand):
         finally:
             halt.set()
             engine.close(keep_running=True)
-        with contextlib.suppress(DatabaseError):  # it runs out by itself
+        with contextlib.suppress(Error):  # it runs out by itself
             lease.give_back("dispatcher", desk.epoch, timezone.now())
         return 0
 
@@ -96,7 +96,7 @@ class Command(BaseCommand):
                     continue
                 if until_idle and dispatcher.idle():
                     break
-            except DatabaseError as error:
+            except Error as error:
                 logger.warning("the database does not answer, nothing is lost: %s", error)
                 connection.close()
                 time.sleep(0.5)

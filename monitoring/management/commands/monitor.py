@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from jobs import lease
@@ -41,12 +41,12 @@ class Command(BaseCommand):
                         logger.info("cleanup: %s", cleaned)
             except lease.LeaseLost:
                 raise CommandError("Another monitor has taken over; this one leaves.") from None
-            except DatabaseError as error:
+            except Error as error:
                 logger.warning("the database does not answer; trying again: %s", error)
                 connection.close()
             stop.wait(BEAT_SECONDS)
         if epoch:
-            with contextlib.suppress(DatabaseError):
+            with contextlib.suppress(Error):
                 lease.give_back("monitor", epoch, timezone.now())
 
     def take(self, stop: threading.Event) -> int | None:
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             try:
                 if epoch := turn.ask(timezone.now(), time.monotonic()):
                     return epoch
-            except DatabaseError as error:
+            except Error as error:
                 logger.warning("the database does not answer: %s", error)
                 connection.close()
             stop.wait(1)
