@@ -94,8 +94,7 @@ def recorded_twice(wanted: list[int]) -> list[int]:
 
 
 def double_runs(wanted: list[int], ledger: Path | None) -> list[int]:
-    """Jobs with on_lost=fail that wrote more lines into the ledger than they have attempts
-    that ended by their own doing, and more than one."""
+    """Jobs of one attempt with on_lost=fail that ran more than once by the ledger."""
     if ledger is None or not ledger.exists():
         return []
     runs = Counter(ledger.read_text().split())
