@@ -1,12 +1,16 @@
-"""F1, F3, F4, F22: the dispatcher is killed at the worst moments, doubled and stopped."""
+"""F1 to F4 and F22: the dispatcher is killed at the worst moments, doubled and stopped."""
 
+import contextlib
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
+from jobs import lease
 from jobs.models import Attempt, Job, Lease
 from tests.faults.record import verdict
 from tests.faults.work import ended, ledger_job, lines, make_job, outcomes, text
@@ -54,8 +58,8 @@ def test_f01_killed_after_the_claim_before_sending(two_nodes: Fleet, tmp_path: P
     verdict("F1", jobs, ledger, time.monotonic() - started, bound=10)
 
 
-def test_f01_a_job_never_sent_is_not_failed_for_it(two_nodes: Fleet, tmp_path: Path) -> None:
-    """With on_lost=fail nobody can know that it never started: it fails, and says why."""
+def test_f01_a_careful_job_runs_at_most_once(two_nodes: Fleet, tmp_path: Path) -> None:
+    """With on_lost=fail either end is accepted here: it ran once, or never and failed."""
     ledger = tmp_path / "ledger"
     restart_with(two_nodes, "after-claim")
     job = ledger_job(ledger, "true", on_lost="fail")
@@ -65,6 +69,24 @@ def test_f01_a_job_never_sent_is_not_failed_for_it(two_nodes: Fleet, tmp_path: P
     assert len(lines(ledger)) <= 1
     assert job.state == ("succeeded" if lines(ledger) else "failed")
     verdict("F1", [job], ledger)
+
+
+def test_f02_killed_while_its_jobs_run(two_nodes: Fleet, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    running = ledger_job(ledger, "sleep 5; echo done", on_lost="fail")
+    wait_for(lambda: len(lines(ledger)) == 1, 10, "the job to run")
+    two_nodes.kill("dispatcher")
+    started = time.monotonic()
+    new = ledger_job(ledger, "true")
+    two_nodes.start_dispatcher()
+    wait_for(lambda: str(new.pk) in lines(ledger), 10, f"the new job\n{two_nodes.logs()}")
+    recovered = time.monotonic() - started
+    for job in (running, new):
+        assert ended(job).state == "succeeded", two_nodes.logs()
+        assert outcomes(job) == ["succeeded"]
+        assert lines(ledger).count(str(job.pk)) == 1
+    assert text(running) == b"done\n"
+    verdict("F2", [running, new], ledger, recovered, bound=5)
 
 
 def test_f03_killed_before_the_answer_is_committed(two_nodes: Fleet, tmp_path: Path) -> None:
@@ -113,6 +135,51 @@ def test_f04_a_standby_takes_over_from_the_dead(two_nodes: Fleet, tmp_path: Path
     for job in (running, new):
         assert ended(job).state == "succeeded", two_nodes.logs()
     verdict("F4", [running, new], ledger, recovered, bound=5)
+
+
+def test_f04_a_frozen_dispatcher_is_replaced_and_writes_nothing(
+    two_nodes: Fleet, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    two_nodes.start_dispatcher("standby", "--standby")
+    first = ended(ledger_job(ledger, "true", on_lost="fail"))
+    before = epoch()
+    freeze_between_transactions(two_nodes)
+    started = time.monotonic()
+    wait_for(lambda: epoch() > before, 20, f"the lease\n{two_nodes.logs()}")
+    took_over = time.monotonic() - started
+    new = ledger_job(ledger, "true", on_lost="fail")
+    two_nodes.signal("dispatcher", signal.SIGCONT)  # until now it sat on the port
+    assert two_nodes.processes["dispatcher"].wait(15) == 1
+    assert ended(new).state == "succeeded", two_nodes.logs()
+    assert "another dispatcher has taken over" in (tmp_path / "dispatcher.log").read_text()
+    held = Lease.objects.get(name="dispatcher")
+    assert held.epoch == before + 1
+    assert f":{two_nodes.processes['standby'].pid}:" in held.holder
+    verdict("F4", [first, new], ledger, took_over, bound=lease.SECONDS + 5)
+
+
+def freeze_between_transactions(made: Fleet) -> None:
+    """SIGSTOP, at a moment at which it does not hold the database's lock."""
+    for _ in range(50):
+        made.signal("dispatcher", signal.SIGSTOP)
+        if writable():
+            return
+        made.signal("dispatcher", signal.SIGCONT)
+    raise AssertionError("it was never between two transactions")
+
+
+def writable() -> bool:
+    """Can somebody else write now? PostgreSQL has no lock on the whole."""
+    if connection.vendor != "sqlite":
+        return True
+    other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0.2)
+    with contextlib.closing(other):
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
 
 def test_f22_asked_to_stop_under_load(two_nodes: Fleet, tmp_path: Path) -> None:
