@@ -54,6 +54,7 @@ def run(only: str, url: str) -> tuple[int, list[dict[str, Any]], list[str]]:
     with tempfile.TemporaryDirectory(prefix="dispycluster-faults-") as folder:
         record = Path(folder) / "record"
         environment = {**os.environ, "DISPYCLUSTER_FAULTS_RECORD": str(record)}
+        environment["DISPYCLUSTER_FAULTS"] = "all"
         environment.pop("DATABASE_URL", None)
         if url:
             environment["DATABASE_URL"] = url

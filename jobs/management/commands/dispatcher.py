@@ -2,6 +2,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from typing import Any
@@ -75,9 +76,10 @@ class Command(BaseCommand):
         engine, halt = Engine(config()), threading.Event()
         self.engine = engine
         try:
-            start(engine)
-            wake.watch(engine.wake, halt)
-            self.loop(engine, desk, until_idle)
+            if self.wait_for_port(desk.epoch):
+                start(engine)
+                wake.watch(engine.wake, halt)
+                self.loop(engine, desk, until_idle)
         except lease.LeaseLost:
             logger.error("another dispatcher has taken over; this one leaves")
             return 1
@@ -87,6 +89,19 @@ class Command(BaseCommand):
         with contextlib.suppress(Error):  # it runs out by itself
             lease.give_back("dispatcher", desk.epoch, timezone.now())
         return 0
+
+    def wait_for_port(self, epoch: int) -> bool:
+        """A frozen predecessor may still sit on it; it leaves as soon as it wakes."""
+        place = (settings.DISPY_HOST, settings.DISPY_PORT)
+        while not self.stopping:
+            with contextlib.suppress(OSError), socket.create_server(place):
+                return True
+            note = f"port {place[1]} at {place[0]} is taken; waiting for it"
+            logger.warning(note)
+            lease.explain("dispatcher", epoch, note)
+            lease.renew("dispatcher", epoch, timezone.now())
+            time.sleep(PATIENCE_SECONDS)
+        return False
 
     def loop(self, engine: Engine, desk: dispatcher.Desk, until_idle: bool) -> None:
         while not self.stopping:
