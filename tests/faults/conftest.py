@@ -1,4 +1,4 @@
-"""The suite runs a short version, one test for each fault; `python -m tests.faults` runs them all."""
+"""The suite runs one test for each fault; `python -m tests.faults` runs them all."""
 
 import os
 from pathlib import Path
