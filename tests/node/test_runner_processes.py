@@ -127,9 +127,11 @@ def running(bench: Bench, line: str, members: int = 1) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_cancelled_bundle_ends_its_member_and_starts_no_other(
-    bench: Bench, number: signal.Signals
+    bench: Bench, number: signal.Signals, tmp_path: Path
 ) -> None:
-    process = running(bench, f"echo begun; {sleeper(bench)}", members=3)
+    mark = tmp_path / "begun"
+    process = running(bench, f"echo begun; touch {mark}; {sleeper(bench)}", members=3)
+    until(mark.exists)  # the shell is seen before it has said anything
     started = time.monotonic()
     process.send_signal(number)
     [final] = bench.finish(process)["finals"]
