@@ -55,7 +55,7 @@ class Command(BaseCommand):
 
     def take_lease(self, standby: bool) -> int | None:
         """Our epoch. A holder that lives is named after seconds, a silent one is waited out."""
-        turn, started = lease.Turn("dispatcher"), time.monotonic()
+        turn = lease.Turn("dispatcher")
         while not self.stopping:
             try:
                 epoch = turn.ask(timezone.now(), time.monotonic())
@@ -68,7 +68,6 @@ class Command(BaseCommand):
             if turn.holder_lives and turn.held and not standby:
                 raise CommandError(f"A dispatcher is running already: {turn.held.holder}.")
             time.sleep(LOOK_SECONDS)
-        logger.info("asked to stop after %.0f s of waiting", time.monotonic() - started)
         return None
 
     def serve(self, desk: dispatcher.Desk, until_idle: bool) -> int:
