@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -32,9 +32,13 @@ class NodeAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # its attempts are history
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
+        still_open = Count("attempts__bundle", Q(attempts__finished_at=None), distinct=True)
+        return super().get_queryset(request).annotate(busy=still_open)
+
     @admin.display(description=_("state"))
-    def shown_state(self, node: Node) -> str:
-        return node.state
+    def shown_state(self, node: Any) -> str:
+        return nodes.state(node, node.busy)
 
     @admin.action(
         description=_("Drain: finish what runs, take nothing new"), permissions=["change"]

@@ -21,7 +21,7 @@ from jobs.models import Job
 class NodeOut(serializers.ModelSerializer):
     """A node as last heard of. Needs `busy` in the context: slots taken, by node id."""
 
-    state = serializers.CharField()
+    state = serializers.SerializerMethodField()
     busy = serializers.SerializerMethodField()
 
     class Meta:
@@ -31,6 +31,9 @@ class NodeOut(serializers.ModelSerializer):
             "trouble", "cpus", "platform", "version", "patched", "passport", "cpu_percent",
             "memory_free", "disk_free", "swap_percent", "last_seen_at", "added_at",
         ]  # fmt: skip
+
+    def get_state(self, node: Node) -> str:
+        return nodes.state(node, self.get_busy(node))
 
     def get_busy(self, node: Node) -> int:
         return int(self.context["busy"].get(node.pk, 0))

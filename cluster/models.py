@@ -36,10 +36,3 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def state(self) -> str:
-        """online, draining or offline."""
-        if not self.online:
-            return "offline"
-        return "draining" if self.draining else "online"

@@ -60,6 +60,15 @@ def reading(address: str, now: datetime, **values: Any) -> None:
     Node.objects.filter(address=address).update(last_seen_at=now, **values)
 
 
+def state(node: Node, busy: int) -> str:
+    """In one word: offline, drained, draining or online. `busy`: slots taken."""
+    if not node.online:
+        return "offline"
+    if node.draining:
+        return "draining" if busy else "drained"
+    return "online"
+
+
 def all_offline() -> None:
     """A dispatcher that starts has seen nobody yet."""
     Node.objects.filter(online=True).update(online=False)

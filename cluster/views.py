@@ -32,6 +32,10 @@ class Card:
     memory_total: int | None
 
     @property
+    def state(self) -> str:
+        return nodes.state(self.node, self.busy)
+
+    @property
     def slot_marks(self) -> list[bool]:
         """One mark per slot, taken or free; none where they would be too many to see."""
         slots, taken = self.node.slots, min(self.busy, self.node.slots)

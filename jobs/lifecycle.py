@@ -36,6 +36,7 @@ class Closing:
 
     attempt: int
     outcome: str
+    never_started: bool = False  # lost, but certainly before it ran
     error: str = ""
     error_type: str = ""
     traceback: str = ""
@@ -90,7 +91,7 @@ def decide(closing: Closing, job: Standing, now: datetime) -> Decision:
     if closing.outcome == Outcome.RELEASED:
         return replace(here, state=State.QUEUED, run_at=now, error="")
     if closing.outcome == Outcome.LOST:
-        if job.on_lost == OnLost.FAIL:
+        if job.on_lost == OnLost.FAIL and not closing.never_started:
             return replace(here, error=f"lost: {closing.error}; not run again, as asked")
         if losses >= retry.MOST_LOSSES:
             return replace(here, error=f"lost {losses} times, the last time: {closing.error}")

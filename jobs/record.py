@@ -116,7 +116,7 @@ def fold(event: News, mine: dict[int, OpenAttempt], folded: Folded, now: datetim
     if not mine:
         return  # late or repeated: the first answer stands
     if isinstance(event, BundleGone):
-        folded.closings += lost(mine, event.reason)
+        folded.closings += lost(mine, event.reason, event.never_started)
         return
     if event.text is None:
         folded.closings += lost(mine, event.error or "the runner died without an answer")
@@ -198,7 +198,7 @@ def clean(text: str) -> str:
     return text[:MOST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()
 
 
-def lost(mine: dict[int, OpenAttempt], reason: str) -> list[Closing]:
+def lost(mine: dict[int, OpenAttempt], reason: str, never_started: bool = False) -> list[Closing]:
     """Close a bundle's attempts when nobody will answer for it.
 
     Members run in order, so the first open one was in flight and is lost; those behind it
@@ -206,11 +206,12 @@ def lost(mine: dict[int, OpenAttempt], reason: str) -> list[Closing]:
     """
     closings = []
     for place, attempt in enumerate(mine.values()):
-        in_flight = place == 0 or attempt.started or attempt.on_lost == OnLost.FAIL
+        careful = attempt.on_lost == OnLost.FAIL and not never_started
+        in_flight = place == 0 or attempt.started or careful
         if attempt.cancel_requested:
             closings.append(Closing(attempt.id, Outcome.CANCELLED, error="cancelled"))
         elif in_flight:
-            closings.append(Closing(attempt.id, Outcome.LOST, error=reason))
+            closings.append(Closing(attempt.id, Outcome.LOST, never_started, reason))
         else:
             closings.append(release(attempt))
     return closings

@@ -28,6 +28,13 @@ KEEP_ANSWERS_SECONDS = 24 * 3600  # how long a vanished dispatcher's jobs and an
 PATCHES = [
     # More slots than cores are fine for jobs that wait.
     ("assert 0 < cpus <= multiprocessing.cpu_count()", "assert 0 < cpus"),
+    # A bundle that its dispatcher gave up as never sent may still be in a socket's buffer.
+    (
+        "                    error = 'All CPUs busy!'\n",
+        "                    error = 'All CPUs busy!'\n"
+        "                elif not self.accept(_job.uid):\n"
+        "                    error = 'Nobody waits for it any more'\n",
+    ),
     # A typo: no pulse ever counted, so that a node left its living dispatcher after a while.
     ("for client in self.client.values():", "for client in self.clients.values():"),
     # A dispatcher that is away is given time to come back to what it left running.
@@ -189,6 +196,8 @@ def make_class(module: Any) -> type[Any]:
             self, job_info: Any, resending: bool = False, task: Any = None
         ) -> Steps:
             status = yield super()._send_job_reply(job_info, resending=resending, task=task)
+            if status == 0:
+                RECEIVED.discard(job_info.job_reply.uid)
             client = self.clients.get(job_info.compute_id)
             if client is not None and client.pending_results:  # dispy's count drifts
                 client.pending_results = len(kept_answers(client))
@@ -219,15 +228,24 @@ def make_class(module: Any) -> type[Any]:
                 fixes.give_back(conn, recvall=auth, recv_msg=message)
                 yield super().tcp_req(conn, addr, task=task)
 
-        def bundles(self, data: bytes) -> list[int]:
-            """Those that run, and those whose answer waits to be delivered."""
+        def bundles(self, data: bytes) -> dict[str, list[int]]:
+            """known: those that run, and those whose answer waits to be delivered.
+            never: of those in doubt, the ones that never came; they are refused from now on."""
             asked = module.deserialize(data)
             client = self.clients.get(asked["compute_id"])
             if client is None or client.compute.auth != asked["auth"]:
-                return []
+                return {"known": [], "never": []}
+            never = [uid for uid in asked["in_doubt"] if uid not in RECEIVED]
+            REFUSED.update(never)
             with self.thread_lock:
                 running = [uid for uid, job in self.job_infos.items()]
-            return running + kept_answers(client)
+            return {"known": running + kept_answers(client), "never": never}
+
+        def accept(self, uid: int) -> bool:
+            if uid in REFUSED:
+                return False
+            RECEIVED.add(uid)
+            return True
 
         def as_close(self, data: bytes) -> bytes:
             """RELEASE, our own: a dispatcher that lost its memory frees what it held here."""
@@ -265,6 +283,8 @@ def make_class(module: Any) -> type[Any]:
 
 
 RESENDING: set[int] = set()
+RECEIVED: set[int] = set()  # bundles that came and whose answer nobody acknowledged yet
+REFUSED: set[int] = set()
 
 
 def kept_answers(client: Any) -> list[int]:

@@ -59,8 +59,8 @@ class FakeEngine:
         text = json.dumps({"bundle": bundle, "started": attempts, "ended": [], "output": []})
         self.events.append(Progress(bundle, self.address[bundle], text))
 
-    def lose(self, bundle: int, reason: str = "the node died") -> None:
-        self.events.append(BundleGone(bundle, self.address[bundle], reason))
+    def lose(self, bundle: int, reason: str = "the node died", never_started: bool = False) -> None:
+        self.events.append(BundleGone(bundle, self.address[bundle], reason, never_started))
 
 
 def report(attempt: int, outcome: str = "succeeded", **more: Any) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def adopt_node(
     node.scheduler_ip_addr = record.scheduler_ip_addr
     link.hold(node)
     try:
-        running = yield link.ask_jobs(node, timeout=ASK_SECONDS)
+        running, _ = yield link.ask_jobs(node, [], timeout=ASK_SECONDS)
         if not running and not (yield still_set_up(link, node, task)):
             return None
     except (OSError, ValueError) as error:

@@ -73,11 +73,11 @@ class Desk:
             if flight:
                 flight.sent_at = time.monotonic()
 
-    def gone(self, bundle: int, reason: str) -> None:
+    def gone(self, bundle: int, reason: str, never_started: bool = False) -> None:
         with self.lock:
             flight = self.flights.pop(bundle, None)
             if flight and flight.ours:
-                self.inbox.put(BundleGone(bundle, flight.address, reason))
+                self.inbox.put(BundleGone(bundle, flight.address, reason, never_started))
 
     def ended(self, bundle: int, ip: str, text: str | None, error: str) -> None:
         """Also for a bundle that was given up before: the caller knows what it waits for."""
@@ -125,16 +125,25 @@ class Desk:
         with self.lock:
             return {flight.ip for flight in self.flights.values() if flight.ip in self.up}
 
-    def audited(self, ip: str, known: set[int], asked_at: float) -> None:
+    def in_doubt(self, ip: str) -> list[int]:
+        """Bundles that the node did not list when it was last asked."""
+        with self.lock:
+            return [b for b, flight in self.flights.items() if flight.ip == ip and flight.unknown]
+
+    def audited(self, ip: str, known: set[int], never: set[int], asked_at: float) -> None:
         with self.lock:
             for bundle, flight in list(self.flights.items()):
                 settled = flight.sent_at is not None and asked_at - flight.sent_at > SETTLED_SECONDS
                 if flight.ip != ip or not settled:
                     continue
                 flight.unknown = 0 if bundle in known else flight.unknown + 1
-                if flight.unknown >= 2:
+                if bundle in never:
+                    self.gone(bundle, "it never reached the node", never_started=True)
+                elif flight.unknown >= 2:
                     self.gone(bundle, "the node does not know it")
-                    self.link._sched_jobs.pop(bundle, None)
+                else:
+                    continue
+                self.link._sched_jobs.pop(bundle, None)
 
     def adopted(self, ip: str, running: set[int]) -> None:
         """The node goes on with us. What it runs that nobody waits for is stopped."""

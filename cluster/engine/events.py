@@ -74,6 +74,7 @@ class BundleGone:
     bundle: int
     address: str
     reason: str
+    never_started: bool = False  # True: that is certain
 
 
 Event = NodeSeen | NodeGone | NodeReading | NodeTrouble | Progress | BundleEnded | BundleGone

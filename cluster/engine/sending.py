@@ -49,14 +49,16 @@ class Sending:
         for path in files:
             node = self.usable(ip)
             if node is None or not (yield self.copy_file(node, path)):
-                self.desk.gone(bundle, f"{path.name} could not be copied to the node")
+                self.desk.gone(
+                    bundle, f"{path.name} could not be copied to the node", never_started=True
+                )
                 return
         node = self.usable(ip)
         if node is None:
-            self.desk.gone(bundle, self.reasons.get(ip, "the node is gone"))
+            self.desk.gone(bundle, self.reasons.get(ip, "the node is gone"), never_started=True)
             return
         if self.desk.is_cancelled(bundle):
-            self.desk.gone(bundle, "cancelled before it was sent")
+            self.desk.gone(bundle, "cancelled before it was sent", never_started=True)
             return
         job = self.make_job(bundle, (text,))
         job.node = job.pinned = node
@@ -71,8 +73,9 @@ class Sending:
             self.drop(node, in_words(error, node.port))
         except Exception as error:  # what dispy raises where the node says no
             self._sched_jobs.pop(job.uid, None)
-            self.desk.gone(job.uid, f"the node refused it: {str(error)[-200:]}")
-            if "CPUs busy" not in str(error):  # it knows us no more
+            busy = "CPUs busy" in str(error)
+            self.desk.gone(job.uid, f"the node refused it: {str(error)[-200:]}", busy)
+            if not busy:  # it knows us no more
                 self.drop(node, "it refused a bundle")
         else:
             if job.job is not None:  # else it has ended already
@@ -117,15 +120,25 @@ class Sending:
         if node is None:
             return
         try:
-            known = yield self.ask_jobs(node)
+            known, never = yield self.ask_jobs(node, self.desk.in_doubt(ip))
         except (OSError, ValueError) as error:
             log.info("%s could not be asked for its jobs: %s", ip, error)
         else:
-            self.desk.audited(ip, known, asked_at)
+            self.desk.audited(ip, known, never, asked_at)
 
-    def ask_jobs(self, node: Any, timeout: float = 5.0) -> Steps:
-        request = {"compute_id": self.computation._compute.id, "auth": node.password}
+    def ask_jobs(self, node: Any, in_doubt: list[int], timeout: float = 5.0) -> Steps:
+        """What the node has, and what of the bundles in doubt it never had nor will take."""
+        request = {
+            "compute_id": self.computation._compute.id,
+            "auth": node.password,
+            "in_doubt": in_doubt,
+        }
         reply = yield node.send(b"JOBS:" + pycos.serialize(request), timeout=timeout)
         if not isinstance(reply, bytes | bytearray) or not reply:
             raise ValueError("no list of jobs")
-        return {uid for uid in pycos.deserialize(reply) if isinstance(uid, int)}
+        answer = pycos.deserialize(reply)
+        if isinstance(answer, list):  # a stock dispynode, which keeps no books
+            answer = {"known": answer, "never": []}
+        return tuple(
+            {uid for uid in answer[name] if isinstance(uid, int)} for name in ("known", "never")
+        )

@@ -37,6 +37,7 @@ WORDS = {
     "released": pgettext_lazy("state", "not started"),
     "online": pgettext_lazy("state", "online"),
     "draining": pgettext_lazy("state", "draining"),
+    "drained": pgettext_lazy("state", "drained"),
     "offline": pgettext_lazy("state", "offline"),
     "command": gettext_lazy("command"),
     "script": gettext_lazy("script"),

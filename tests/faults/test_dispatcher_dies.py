@@ -58,17 +58,18 @@ def test_f01_killed_after_the_claim_before_sending(two_nodes: Fleet, tmp_path: P
     verdict("F1", jobs, ledger, time.monotonic() - started, bound=10)
 
 
-def test_f01_a_careful_job_runs_at_most_once(two_nodes: Fleet, tmp_path: Path) -> None:
-    """With on_lost=fail either end is accepted here: it ran once, or never and failed."""
+def test_f01_a_careful_job_that_was_never_sent_runs_once(two_nodes: Fleet, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     restart_with(two_nodes, "after-claim")
     job = ledger_job(ledger, "true", on_lost="fail")
     dies(two_nodes)
+    started = time.monotonic()
     two_nodes.start_dispatcher()
-    ended(job, 10)
-    assert len(lines(ledger)) <= 1
-    assert job.state == ("succeeded" if lines(ledger) else "failed")
-    verdict("F1", [job], ledger)
+    assert ended(job, 10).state == "succeeded", f"{job.error}\n{two_nodes.logs()}"
+    assert lines(ledger) == [str(job.pk)]
+    assert job.charged == 1
+    assert outcomes(job) == ["lost", "succeeded"]
+    verdict("F1", [job], ledger, time.monotonic() - started, bound=10)
 
 
 def test_f02_killed_while_its_jobs_run(two_nodes: Fleet, tmp_path: Path) -> None:

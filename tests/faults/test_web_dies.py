@@ -24,7 +24,7 @@ from tests.live.fleet import fleet
 
 pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True), pytest.mark.timeout(90)]
 
-INTERLEAVINGS = int(os.environ.get("DISPYCLUSTER_INTERLEAVINGS", "200"))
+INTERLEAVINGS = 1000 if os.environ.get("DISPYCLUSTER_FAULTS") == "all" else 200
 BODY = {"kind": "command", "command": ["true"]}
 PARALLEL = 50
 

@@ -356,7 +356,7 @@ def test_nodes_and_overview(client: APIClient, alice: User) -> None:
     assert post(client, "/api/cluster/nodes/pi-1/drain", {"reason": "dust"}).status_code == 403
     alice.is_staff = True
     answer = post(client, "/api/cluster/nodes/pi-1/drain", {"reason": "dust"}).json()
-    assert (answer["state"], answer["drain_reason"]) == ("draining", "dust")
+    assert (answer["state"], answer["drain_reason"]) == ("drained", "dust")
     assert post(client, "/api/cluster/nodes/pi-1/resume").json()["state"] == "online"
 
 

@@ -93,6 +93,19 @@ def test_a_job_that_must_not_run_twice_fails_when_it_is_lost(
     assert "lost" in job.error
 
 
+def test_a_job_that_must_not_run_twice_goes_back_if_it_certainly_never_started(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now, on_lost="fail")
+    one_pass(now)
+    engine.lose(engine.only(), never_started=True)
+    one_pass(now)
+    job.refresh_from_db()
+    assert job.state == "running"
+    assert outcomes(job) == ["lost", None]
+
+
 def test_a_job_lost_three_times_is_taken_for_the_cause(
     engine: FakeEngine, one_pass: Pass, now: datetime
 ) -> None:

@@ -63,15 +63,17 @@ standings = st.builds(
 )
 
 
-@given(st.sampled_from(Outcome.values), standings)
-def test_every_end_of_an_attempt_has_one_consequence(outcome: str, job: Standing) -> None:
-    decision = decide(Closing(1, outcome, error="x"), job, NOW)
+@given(st.sampled_from(Outcome.values), st.booleans(), standings)
+def test_every_end_of_an_attempt_has_one_consequence(
+    outcome: str, never_started: bool, job: Standing
+) -> None:
+    decision = decide(Closing(1, outcome, never_started, "x"), job, NOW)
     assert decision.state in [State.QUEUED, *FINAL_STATES]
     assert (decision.run_at is not None) == (decision.state == State.QUEUED)
     assert (decision.state == State.SUCCEEDED) == (outcome == Outcome.SUCCEEDED)
     if job.cancel_requested:
         assert decision.state in (State.SUCCEEDED, State.CANCELLED)
-    if job.on_lost == "fail" and outcome == Outcome.LOST:
+    if job.on_lost == "fail" and outcome == Outcome.LOST and not never_started:
         assert decision.state != State.QUEUED
     assert decision.charged - job.charged == (outcome in ("succeeded", "failed", "timed_out"))
 

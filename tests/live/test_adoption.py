@@ -53,6 +53,20 @@ def test_running_work_survives_two_crashes_in_a_row(rig: Rig) -> None:
     last.answer(fresh)
 
 
+def test_a_bundle_that_was_never_sent_is_told_apart_and_not_taken_when_it_comes_late(
+    rig: Rig,
+) -> None:
+    agent, unsent = rig.agent(), new_bundle()
+    rig.driver(agent).kill()
+    driver = rig.driver(agent, open={str(unsent): agent.address})
+    gone = driver.until("BundleGone", 10, bundle=unsent)
+    assert gone["never_started"], gone
+    assert driver.send(unsent, agent.address, ledger_text(unsent, rig.folder / "ledger", 0))
+    refused = driver.until("BundleGone", 10, bundle=unsent)
+    assert "Nobody waits for it" in refused["reason"]
+    assert not (rig.folder / "ledger").exists()
+
+
 def test_an_answer_not_yet_recorded_is_given_to_the_next_process(rig: Rig) -> None:
     agent = rig.agent()
     driver, ledger, bundle = rig.driver(agent), rig.folder / "ledger", new_bundle()
@@ -77,7 +91,7 @@ def test_a_bundle_that_was_never_sent_is_gone_and_new_work_flows_at_once(rig: Ri
     fresh = new_bundle()
     assert heir.send(fresh, agent.address, bundle_text(fresh, "true"))
     heir.answer(fresh)
-    assert gone["reason"] == "the node does not know it"
+    assert gone["reason"] == "it never reached the node"
     heir.answer(running)
     assert time.monotonic() - started < 25
 

@@ -61,11 +61,13 @@ def test_only_staff_drains_and_resumes(page: Client, staff: Client, node: Node) 
     assert page.post("/nodes/pi-1/drain", {"reason": "x"}).status_code == 403
     staff.post("/nodes/pi-1/drain", {"reason": "new disk"})
     node.refresh_from_db()
-    assert (node.state, node.drain_reason) == ("draining", "new disk")
-    assert "new disk" in page.get("/nodes").content.decode()
+    assert (node.draining, node.drain_reason) == (True, "new disk")
+    shown = page.get("/nodes").content.decode()
+    assert "new disk" in shown
+    assert "drained" in shown
     staff.post("/nodes/pi-1/resume")
     node.refresh_from_db()
-    assert node.state == "online"
+    assert not node.draining
 
 
 @pytest.mark.django_db
