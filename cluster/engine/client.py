@@ -36,6 +36,10 @@ FORGOTTEN_SECONDS = 7 * 24 * 3600
 LARGEST_TEXT = 15_000_000  # of a bundle; a node refuses frames above 16 MB
 
 
+class EngineDeaf(Exception):
+    """Nodes cannot reach us any more: leave, so that a new process takes over."""
+
+
 @dataclass(frozen=True)
 class EngineConfig:
     host: str  # address the nodes reach us at
@@ -45,6 +49,7 @@ class EngineConfig:
     home: Path  # engine folder, 0700: identity, incoming artifacts
     pulse_seconds: float = 1.0  # a node that is silent for five of them is gone
     ping_seconds: float = 5.0  # between two looks for listed nodes that are not there
+    deaf_seconds: float = 20.0  # our own port may fail to answer us for so long
     log_level: str = "WARNING"
     certfile: str | None = None
     keyfile: str | None = None
@@ -60,7 +65,7 @@ class Engine:
         self.link: Any = None
         self.identity: Any = None
         self.delivered: list[int] = []  # ended bundles in the caller's hands, not yet recorded
-        self.woken_at = self.checked_at = self.audit_at = time.monotonic()
+        self.woken_at = self.checked_at = self.audit_at = self.self_at = time.monotonic()
 
     # Start
 
@@ -241,7 +246,10 @@ class Engine:
     # What dispy does not tell
 
     def check(self) -> None:
-        """Twice a second: absent and silent nodes, cancels not obeyed, bundles nobody knows."""
+        """Twice a second: absent and silent nodes, cancels not obeyed, bundles nobody knows.
+
+        Raises EngineDeaf where our own port has not answered for a while.
+        """
         now = time.monotonic()
         if self.link is None or now - self.checked_at < CHECK_SECONDS:
             return
@@ -253,6 +261,11 @@ class Engine:
         for bundle in self.desk.to_cancel(now):
             Task(self.link.stop_job, bundle)
         self.desk.give_up_untracked(now)
+        if now - max(self.link.heard_ourselves_at, self.woken_at) > self.config.deaf_seconds:
+            raise EngineDeaf(f"our own port {self.config.port} does not answer")
+        if now >= self.self_at:
+            self.self_at = now + self.config.deaf_seconds / 4
+            Task(self.link.call_ourselves)
         if now >= self.audit_at:
             self.audit_at = now + AUDIT_SECONDS
             for ip in self.desk.to_audit():

@@ -44,6 +44,7 @@ class Link(Finding, Sending, Answers):
         self.incoming = incoming
         self.heard_at: dict[str, float] = {}
         self.reasons: dict[str, str] = {}  # why a node was dropped
+        self.heard_ourselves_at = time.monotonic()
         self.may_listen: Any = None
         self.prepare_finding()
         self.prepare_sending()
@@ -69,6 +70,19 @@ class Link(Finding, Sending, Answers):
         while not self.ip_addrs and time.monotonic() < deadline:
             yield task.sleep(0.02)
         return bool(self.ip_addrs)
+
+    def call_ourselves(self, task: Any = None) -> Steps:
+        """Connect to our own port: proof that it listens and that this thread is alive."""
+        sock = self.new_socket(self.ip_addrs[0])
+        try:
+            yield sock.connect((self.ip_addrs[0], self.port))
+            yield sock.send_msg(b"SELF:")
+            yield sock.recv(1)  # empty: it was read and hung up on
+            self.heard_ourselves_at = time.monotonic()
+        except OSError as error:
+            log.warning("our own port %s does not answer: %s", self.port, error)
+        finally:
+            sock.close()
 
     def load_balance_schedule(self) -> None:
         """Nothing ever waits in dispy's queue."""

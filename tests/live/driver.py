@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -44,6 +45,8 @@ def obey(engine: Engine, command: dict[str, Any]) -> bool:
         engine.close(keep_running=command["keep_running"])
         say("closed")
         return False
+    elif do == "stop_listening":
+        stop_listening(engine.config.port)
     elif do == "hold":  # events are taken, but never recorded
         HOLD.append(True)
     else:
@@ -53,6 +56,18 @@ def obey(engine: Engine, command: dict[str, Any]) -> bool:
 
 
 HOLD: list[bool] = []
+
+
+def stop_listening(port: int) -> None:
+    for number in map(int, os.listdir("/proc/self/fd")):
+        try:
+            known = socket.socket(fileno=os.dup(number))
+        except OSError:
+            continue  # no socket
+        with known:
+            listens = known.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and known.getsockname()[1] == port:
+                known.shutdown(socket.SHUT_RDWR)
 
 
 def bench(engine: Engine, count: int, addresses: list[str]) -> None:

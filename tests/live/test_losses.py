@@ -66,6 +66,15 @@ def test_a_frozen_node_comes_back_by_itself(rig: Rig) -> None:
     driver.none_of("BundleGone", 0.1)
 
 
+def test_an_engine_that_nobody_can_reach_says_so_and_ends(rig: Rig) -> None:
+    driver = rig.driver(rig.agent(), deaf_seconds=3.0)
+    driver.none_of("NodeGone", 4)
+    assert driver.process.poll() is None
+    driver.tell("stop_listening")
+    assert driver.process.wait(10) != 0
+    assert "does not answer" in driver.log.read_text()
+
+
 def test_an_engine_that_slept_does_not_blame_its_nodes(rig: Rig) -> None:
     driver = rig.driver(rig.agent())
     bundle = new_bundle()

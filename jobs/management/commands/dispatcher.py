@@ -13,7 +13,7 @@ from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from cluster import nodes, strategies
-from cluster.engine.client import Engine, EngineConfig
+from cluster.engine.client import Engine, EngineConfig, EngineDeaf
 from jobs import dispatcher, lease, wake
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,9 @@ class Command(BaseCommand):
                 self.loop(engine, desk, until_idle)
         except lease.LeaseLost:
             logger.error("another dispatcher has taken over; this one leaves")
+            return 1
+        except EngineDeaf as error:
+            logger.error("%s; leaving, for a new dispatcher to take over", error)
             return 1
         finally:
             halt.set()
