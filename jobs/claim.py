@@ -23,7 +23,7 @@ from jobs.rows import insert_rows, update_rows
 MOST = 1000  # jobs looked at in one pass
 HEAVIEST = 4_000_000  # characters of arguments in one bundle: a frame ends at 16 MB
 ATTEMPT_OPENED = [
-    "job", "number", "node", "bundle", "placement", "claimed_at", "error", "error_type",
+    "job", "number", "node", "bundle", "slots", "placement", "claimed_at", "error", "error_type",
     "traceback", "stdout_bytes", "stderr_bytes",
 ]  # fmt: skip
 
@@ -195,4 +195,4 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
 def attempt_rows(bundle: Bundle, now: datetime) -> Iterator[tuple[Any, ...]]:
     receipt = json.dumps({**bundle.choice.receipt, "bundle_size": len(bundle.jobs)})
     for job in bundle.jobs:
-        yield job.id, job.tried + 1, bundle.node, bundle.id, receipt, now, "", "", "", 0, 0
+        yield job.id, job.tried + 1, bundle.node, bundle.id, 1, receipt, now, "", "", "", 0, 0

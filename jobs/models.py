@@ -223,6 +223,7 @@ class Attempt(models.Model):
     number = models.PositiveIntegerField()
     node = models.ForeignKey("cluster.Node", on_delete=models.PROTECT, related_name="attempts")
     bundle = models.BigIntegerField()  # the dispy job it travels in
+    slots = models.PositiveSmallIntegerField(default=1)  # that its bundle takes on the node
     placement = models.JSONField(default=dict)  # strategy, candidates, ruled out
 
     claimed_at = models.DateTimeField()
@@ -261,6 +262,25 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of job {self.job_id}"
+
+
+class RunTime(models.Model):
+    """How long a spec takes on a node, measured: exponential mean and variance of the logarithm."""
+
+    spec = models.ForeignKey(Spec, on_delete=models.CASCADE)
+    node = models.ForeignKey("cluster.Node", on_delete=models.CASCADE)
+    count = models.PositiveIntegerField()
+    log_mean = models.FloatField()  # of seconds
+    log_variance = models.FloatField()
+    updated_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["spec", "node"], name="run_time_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"spec {self.spec_id} on node {self.node_id}"
 
 
 class Output(models.Model):
