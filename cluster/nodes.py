@@ -7,7 +7,6 @@ from typing import Any
 from django.db.models import QuerySet
 
 from cluster.models import Node
-from cluster.placement import NodeView
 
 
 def listed(address: str, now: datetime) -> Node:
@@ -81,24 +80,3 @@ def drain(nodes: QuerySet[Node], reason: str = "") -> int:
 
 def resume(nodes: QuerySet[Node]) -> int:
     return nodes.filter(draining=True).update(draining=False, drain_reason="")
-
-
-def views(busy: dict[int, int]) -> list[NodeView]:
-    """All nodes as placement sees them; `busy`: slots taken, by node id."""
-    known = Node.objects.filter(removed_at=None)
-    return [
-        NodeView(
-            id=node.pk,
-            name=node.name,
-            address=node.address,
-            slots=node.slots,
-            busy=busy.get(node.pk, 0),
-            online=node.online,
-            draining=node.draining,
-            patched=node.patched,
-            tags=frozenset(node.tags),
-            memory_free=node.memory_free,
-            last_claim_at=node.last_claim_at,
-        )
-        for node in known
-    ]

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cluster import nodes
+from cluster import fleet
 from jobs import cleanup, counts, filters, idempotency, lifecycle, output, submit
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, State, Sweep
 from jobs.representations import (
@@ -45,7 +45,7 @@ class ByKey(CursorPagination):
 
 
 def job_context() -> dict[str, Any]:
-    return {"now": timezone.now(), "views": nodes.views({})}
+    return {"now": timezone.now(), "views": fleet.views({})}
 
 
 def with_parts(jobs: JobQuerySet) -> QuerySet[Job]:

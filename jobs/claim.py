@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, F
 
-from cluster import nodes, placement
+from cluster import fleet, placement
 from cluster.models import Node
 from cluster.placement import Choice, NodeView
 from cluster.strategies import STRATEGIES
@@ -77,7 +77,7 @@ def claim(
     """
     with transaction.atomic():
         lease.fence("dispatcher", epoch)
-        views = [view for view in nodes.views(busy()) if view.id not in refused]
+        views = [view for view in fleet.views(busy()) if view.id not in refused]
         if not any(view.online and view.free for view in views):
             return []
         jobs, needs = ready_jobs(now, views, most)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from cluster import nodes
+from cluster import fleet
 from cluster.placement import NodeView
 from cluster.views import cards
 from jobs import counts
@@ -46,7 +46,7 @@ def picture(now: datetime) -> dict[str, Any]:
     day = throughput(now, HOUR)
     ended = {state: sum(bar[state] for bar in day) for state in FINAL_STATES}
     judged = ended[State.SUCCEEDED] + ended[State.FAILED]
-    views = nodes.views(busy())
+    views = fleet.views(busy())
     standing = Standing(
         dispatcher=beat(now),
         nodes=len(shown),

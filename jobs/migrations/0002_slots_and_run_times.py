@@ -5,31 +5,45 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('cluster', '0002_the_cluster'),
-        ('jobs', '0001_initial'),
+        ("cluster", "0002_the_cluster"),
+        ("jobs", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='attempt',
-            name='slots',
+            model_name="attempt",
+            name="slots",
             field=models.PositiveSmallIntegerField(default=1),
         ),
         migrations.CreateModel(
-            name='RunTime',
+            name="RunTime",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('count', models.PositiveIntegerField()),
-                ('log_mean', models.FloatField()),
-                ('log_variance', models.FloatField()),
-                ('updated_at', models.DateTimeField(db_index=True)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='cluster.node')),
-                ('spec', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='jobs.spec')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("count", models.PositiveIntegerField()),
+                ("log_mean", models.FloatField()),
+                ("log_variance", models.FloatField()),
+                ("updated_at", models.DateTimeField(db_index=True)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="cluster.node"
+                    ),
+                ),
+                (
+                    "spec",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="jobs.spec"),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('spec', 'node'), name='run_time_once')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("spec", "node"), name="run_time_once")
+                ],
             },
         ),
     ]

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from cluster import nodes
+from cluster import fleet
 from jobs import cleanup, files, lifecycle, snippets, terminal
 from jobs.claim import busy
 from jobs.console import console, last_lines
@@ -78,7 +78,7 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "job": job,
         "final": job.state in FINAL_STATES,
         "shown": shown_state(job, now),
-        "reason": terminal.plain(reason(job, now, nodes.views(busy()) if queued else ())),
+        "reason": terminal.plain(reason(job, now, fleet.views(busy()) if queued else ())),
         "next_step": next_step(job),
         "stages": stages(job, last),
         "attempts": attempts,

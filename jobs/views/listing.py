@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from cluster import nodes
+from cluster import fleet
 from cluster.models import Node
 from cluster.placement import NodeView
 from jobs import cleanup, counts, lifecycle
@@ -110,7 +110,7 @@ def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
         found = list(part.order_by("-id")[: PAGE + 1])
         more_newer, more_older = before is not None, len(found) > PAGE
         found = found[:PAGE]
-    rows = rows_of(found, now, nodes.views(busy()))
+    rows = rows_of(found, now, fleet.views(busy()))
     ids = [job.pk for job in found]
     return Page(
         rows=rows,
@@ -187,7 +187,7 @@ def live_jobs(request: HttpRequest) -> HttpResponse:
     if "before" not in params and "after" not in params:
         fresh = selected(plain, now).filter(pk__gt=newest).count()
     context = {
-        "rows": rows_of(moved, now, nodes.views(busy()) if moved else ()),
+        "rows": rows_of(moved, now, fleet.views(busy()) if moved else ()),
         "chips": chips,
         "total": total(chips, plain),
         "fresh": fresh,

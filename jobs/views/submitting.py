@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from cluster import nodes
+from cluster import fleet
 from cluster.placement import Need, never, why_not
 from jobs import catalog, files, snippets, submit
 from jobs.claim import busy
@@ -167,5 +167,5 @@ def points(form: WorkForm, body: dict[str, Any]) -> dict[str, Any] | None:
 def fits(needs: dict[str, Any]) -> list[dict[str, Any]]:
     """Each node with the reason why it cannot take it now; none if it can."""
     need = Need(tags=frozenset(needs.get("tags", ())), memory_mb=needs.get("memory_mb"))
-    views = nodes.views(busy())
+    views = fleet.views(busy())
     return [{"node": v, "why": why_not(need, v), "never": never(need, v)} for v in views]
