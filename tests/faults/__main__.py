@@ -166,8 +166,8 @@ def bad(line: dict[str, Any]) -> bool:
 def table(results: Results) -> str:
     """Markdown, a line for each fault and database; below it why some are missing."""
     head = [
-        "fault", "database", "injections", "lost", "recorded twice", "double runs under on_lost=fail",
-        "seconds to recover (median)", "(max)", "failed tests",
+        "fault", "database", "injections", "lost", "recorded twice",
+        "double runs under on_lost=fail", "seconds to recover (median)", "(max)", "failed tests",
     ]  # fmt: skip
     rows = [head, ["---"] * len(head)]
     for key in sorted({*results.lines, *results.failed, *results.skipped}, key=order):

@@ -208,9 +208,9 @@ class Watcher:
     def say(self, sizes: dict[str, int]) -> None:
         try:
             counts = by_state(Job.objects.all())
-        except Error:
+        except Error:  # a fault's doing
             connection.close()
-            return
+            counts = by_state(Job.objects.all())
         minutes = (time.monotonic() - self.started) / 60
         final = sum(counts[state] for state in FINAL_STATES)
         last = self.scene.strikes[-1].kind if self.scene.strikes else "none yet"
