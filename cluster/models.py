@@ -20,6 +20,7 @@ class Node(models.Model):
     removed_at = models.DateTimeField(null=True, blank=True)  # kept for its history
 
     added_at = models.DateTimeField()
+    added_by = models.CharField(max_length=150, blank=True)  # empty: listed in DISPY_NODES
     last_seen_at = models.DateTimeField(null=True, blank=True)
     last_claim_at = models.DateTimeField(null=True, blank=True)  # for round_robin, least_recent
 
