@@ -1,11 +1,15 @@
 """Which node takes which job. Pure: values in, values out."""
 
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from cluster.strategies import Score
+from cluster.strategies import FORESEEING, GUESS_SECONDS, STRATEGIES
+
+SHOWN = 10  # candidates, and nodes ruled out, that a receipt names
+MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -14,31 +18,64 @@ class Need:
 
     tags: frozenset[str] = frozenset()
     memory_mb: int | None = None
+    slots: int = 1
     nodes: frozenset[str] = frozenset()  # names; empty: any
     exclude: frozenset[str] = frozenset()  # names
 
 
-@dataclass
+@dataclass(eq=False)
 class NodeView:
-    """A node as placement sees it; `busy` counts up while a pass hands out slots."""
+    """A node as placement sees it; what is taken counts up while a pass hands out slots."""
 
     id: int
     name: str
     address: str
     slots: int
-    busy: int = 0
+    busy: int = 0  # slots
     online: bool = True
     draining: bool = False
+    breaker: str = ""  # why it is open; empty: closed
     patched: bool = True
     tags: frozenset[str] = frozenset()
     memory_free: int | None = None  # bytes
+    memory_total: int | None = None  # bytes
+    memory_promised: int = 0  # bytes asked for by what runs there
     last_claim_at: datetime | None = None
     speed: float = 1.0  # against the fleet's median; 1 while unknown
-    placed: int = field(default=0, compare=False)  # in this pass
+    turn: int = 0  # place in the round, counted from the node after the last one used
+    ends: list[float] = field(default_factory=list)  # seconds until each taken slot is free: a heap
+    placed: int = 0  # in this pass
+    drawn: float = 0.0  # its last score in this pass
 
     @property
     def free(self) -> int:
         return max(0, self.slots - self.busy)
+
+    @property
+    def memory_left(self) -> int | None:
+        """Bytes; what is promised counts as used, whether or not it is used yet."""
+        left = [self.memory_free] if self.memory_free is not None else []
+        if self.memory_total is not None:
+            left.append(self.memory_total - self.memory_promised)
+        return min(left, default=None)
+
+    def free_in(self) -> float:
+        """Seconds until a slot is free, by what is known of the jobs on it."""
+        return 0.0 if self.free or not self.ends else max(0.0, self.ends[0])
+
+    def take(self, need: Need, seconds: float) -> None:
+        """Give a job its slots now."""
+        self.busy += need.slots
+        self.memory_promised += (need.memory_mb or 0) * MEGABYTE
+        for _ in range(need.slots):
+            heapq.heappush(self.ends, seconds)
+        self.placed += 1
+
+    def book(self, need: Need, seconds: float) -> None:
+        """Let a job have the slots that are free next: it waits for them."""
+        for _ in range(min(need.slots, len(self.ends))):
+            heapq.heapreplace(self.ends, self.ends[0] + seconds)
+        self.placed += 1
 
 
 def need_of(body: dict[str, Any]) -> Need:
@@ -46,37 +83,100 @@ def need_of(body: dict[str, Any]) -> Need:
     return Need(
         tags=frozenset(body.get("tags", ())),
         memory_mb=body.get("memory_mb"),
+        slots=body.get("slots") or 1,
         nodes=frozenset(body.get("nodes", ())),
         exclude=frozenset(body.get("exclude", ())),
     )
 
 
+@dataclass(frozen=True)
+class Test:
+    """One thing that a node must be for a job to start there."""
+
+    name: str
+    reason: Callable[[Need, NodeView], str | None]  # why it fails, in words; None: it passes
+    value: Callable[[Need, NodeView], str]  # what it is now
+    lasting: bool = False  # waiting does not help: the job, or the node, has to be changed
+
+
+def lacks_tags(need: Need, node: NodeView) -> str | None:
+    missing = sorted(need.tags - node.tags)
+    return f"lacks the tag {', '.join(missing)}" if missing else None
+
+
+def too_small(need: Need, node: NodeView) -> str | None:
+    if need.slots > node.slots:
+        return f"has {node.slots} slots, {need.slots} needed"
+    wanted = (need.memory_mb or 0) * MEGABYTE
+    if node.memory_total is not None and wanted > node.memory_total:
+        return f"has {node.memory_total // MEGABYTE} MB of memory, {need.memory_mb} MB needed"
+    return None
+
+
+def short_of_memory(need: Need, node: NodeView) -> str | None:
+    left = node.memory_left if need.memory_mb else None
+    if left is None or left >= (need.memory_mb or 0) * MEGABYTE:
+        return None
+    return f"{max(0, left) // MEGABYTE} MB of memory free, {need.memory_mb} MB needed"
+
+
+def short_of_slots(need: Need, node: NodeView) -> str | None:
+    if node.free >= need.slots:
+        return None
+    if need.slots > 1:
+        return f"{node.free} slots free, {need.slots} needed"
+    return "every slot is taken" if node.slots > 1 else "its slot is taken"
+
+
+def memory_words(need: Need, node: NodeView) -> str:
+    left = node.memory_left
+    return "unknown" if left is None else f"{max(0, left) // MEGABYTE} MB free"
+
+
+TESTS = [
+    Test("online", lambda need, node: None if node.online else "offline",
+         lambda need, node: "online"),
+    Test("draining", lambda need, node: "draining" if node.draining else None,
+         lambda need, node: "takes work"),
+    Test("breaker", lambda need, node: f"quarantined: {node.breaker}" if node.breaker else None,
+         lambda need, node: "closed"),
+    Test("wanted",
+         lambda need, node: "not among the wanted nodes"
+         if need.nodes and node.name not in need.nodes else None,
+         lambda need, node: "wanted" if need.nodes else "any node will do", lasting=True),
+    Test("excluded",
+         lambda need, node: "excluded by the job" if node.name in need.exclude else None,
+         lambda need, node: "not excluded", lasting=True),
+    Test("tags", lacks_tags, lambda need, node: ", ".join(sorted(node.tags)) or "none",
+         lasting=True),
+    Test("size", too_small, lambda need, node: f"{node.slots} slots", lasting=True),
+    Test("memory", short_of_memory, memory_words),
+    Test("slots", short_of_slots, lambda need, node: f"{node.free} of {node.slots} free"),
+]  # fmt: skip
+LASTING = [test for test in TESTS if test.lasting]
+BEFORE_SLOTS = [test for test in TESTS if test.name not in ("memory", "slots")]
+
+
 def never(need: Need, node: NodeView) -> str | None:
     """Why this node will not take it even when it is up and idle, in words."""
-    if need.nodes and node.name not in need.nodes:
-        return "not among the wanted nodes"
-    if node.name in need.exclude:
-        return "excluded by the job"
-    if missing := sorted(need.tags - node.tags):
-        return f"lacks the tag {', '.join(missing)}"
-    return None
+    return first_reason(LASTING, need, node)
 
 
 def why_not(need: Need, node: NodeView) -> str | None:
     """Why this node cannot take it now, in words; None if it can."""
-    if not node.online:
-        return "offline"
-    if node.draining:
-        return "draining"
-    if reason := never(need, node):
-        return reason
-    if need.memory_mb and node.memory_free is not None:
-        free_mb = node.memory_free // 2**20
-        if free_mb < need.memory_mb:
-            return f"{free_mb} MB of memory free, {need.memory_mb} MB needed"
-    if not node.free:
-        return "every slot is taken" if node.slots > 1 else "its slot is taken"
+    return first_reason(TESTS, need, node)
+
+
+def first_reason(tests: Sequence[Test], need: Need, node: NodeView) -> str | None:
+    for test in tests:
+        if reason := test.reason(need, node):
+            return reason
     return None
+
+
+def possible(need: Need, nodes: Sequence[NodeView]) -> bool:
+    """Could any known node ever take it?"""
+    return any(never(need, node) is None for node in nodes)
 
 
 @dataclass(frozen=True)
@@ -84,30 +184,127 @@ class Choice:
     """A node chosen, with the receipt that explains it."""
 
     node: NodeView
+    now: bool  # False: it is worth waiting for this one
     receipt: dict[str, Any]
 
 
-def choose(need: Need, nodes: Iterable[NodeView], score: Score, strategy: str) -> Choice | None:
-    """The best node that can take it now: lowest score, then name."""
-    ruled_out: dict[str, str] = {}
-    scored: list[tuple[float, str, NodeView]] = []
-    for node in nodes:
-        if reason := why_not(need, node):
-            ruled_out[node.name] = reason
+Entry = tuple[float, str, int, NodeView]  # score, name, how many it had been given, node
+
+
+@dataclass
+class Race:
+    """The nodes that fit one kind of job, best first."""
+
+    heap: list[Entry]
+    ruled_out: dict[str, str]
+
+
+Seconds = Callable[[int], float | None]  # of this job on the node with that id; None: unknown
+
+
+class Placer:
+    """One pass. Places jobs one by one; scores anew only what changed since."""
+
+    def __init__(self, nodes: Sequence[NodeView]) -> None:
+        self.nodes = nodes
+        self.races: dict[Any, Race] = {}
+
+    def place(
+        self,
+        need: Need,
+        strategy: str,
+        seconds: Seconds,
+        kind: Any = None,
+        avoid: int | None = None,
+    ) -> Choice | None:
+        """The best node for the job, its slots taken there. None: no node can take it.
+
+        `kind`: equal for jobs of equal run times. `avoid`: a node to use only if no other can.
+        """
+        foresees = strategy in FORESEEING
+        key = (need, strategy, kind if foresees else None)
+        race = self.races.get(key)
+        if race is None:
+            race = self.races[key] = self.start(need, strategy, seconds)
+        aside: list[Entry] = []
+        entry = self.best(race, need, strategy, seconds)
+        while entry and entry[3].id == avoid:
+            aside.append(entry)
+            entry = self.best(race, need, strategy, seconds)
+        if entry is None and aside:
+            entry = aside.pop()
+        for other in aside:
+            heapq.heappush(race.heap, other)
+        if entry is None:
+            return None
+        heapq.heappush(race.heap, entry)
+        return self.give(entry, race, need, strategy, seconds)
+
+    def give(self, entry: Entry, race: Race, need: Need, strategy: str, seconds: Seconds) -> Choice:
+        score, name, _, node = entry
+        candidates = {other: round(points, 4) for points, other, _, _ in lowest(race.heap, SHOWN)}
+        candidates.setdefault(name, round(score, 4))
+        receipt: dict[str, Any] = {
+            "strategy": strategy,
+            "candidates": candidates,
+            "ruled_out": race.ruled_out,
+        }
+        expected = seconds(node.id)
+        if expected is not None:
+            receipt["expected_seconds"] = round(expected, 3)
         else:
-            scored.append((score(node), node.name, node))
-    if not scored:
+            expected = GUESS_SECONDS / node.speed
+        now = not (short_of_slots(need, node) or short_of_memory(need, node))
+        if strategy == "random_weighted":
+            node.drawn = score
+        (node.take if now else node.book)(need, expected)
+        return Choice(node, now, receipt)
+
+    def start(self, need: Need, strategy: str, seconds: Seconds) -> Race:
+        tests = BEFORE_SLOTS if strategy in FORESEEING else TESTS
+        heap, ruled_out = list[Entry](), dict[str, str]()
+        for node in self.nodes:
+            if reason := first_reason(tests, need, node):
+                if len(ruled_out) < SHOWN:
+                    ruled_out[node.name] = reason
+            else:
+                while len(node.ends) < node.busy:  # a job of which nothing is known
+                    heapq.heappush(node.ends, GUESS_SECONDS / node.speed)
+                heap.append(entry_of(node, strategy, seconds))
+        heapq.heapify(heap)
+        return Race(heap, ruled_out)
+
+    def best(self, race: Race, need: Need, strategy: str, seconds: Seconds) -> Entry | None:
+        """Take the best entry off the heap; what a placement made stale goes back rescored."""
+        foresees = strategy in FORESEEING
+        while race.heap:
+            entry = heapq.heappop(race.heap)
+            _, _, placed, node = entry
+            if not foresees and (short_of_slots(need, node) or short_of_memory(need, node)):
+                continue  # for the rest of the pass
+            if placed == node.placed:
+                return entry
+            heapq.heappush(race.heap, entry_of(node, strategy, seconds))
         return None
-    best = min(scored, key=lambda entry: entry[:2])[2]
-    scored.sort(key=lambda entry: entry[:2])
-    receipt = {
-        "strategy": strategy,
-        "candidates": {name: round(points, 4) for points, name, _ in scored[:20]},
-        "ruled_out": dict(list(ruled_out.items())[:20]),
-    }
-    return Choice(best, receipt)
 
 
-def possible(need: Need, nodes: Sequence[NodeView]) -> bool:
-    """Could any known node ever take it?"""
-    return any(never(need, node) is None for node in nodes)
+def entry_of(node: NodeView, strategy: str, seconds: Seconds) -> Entry:
+    expected = seconds(node.id) if strategy in FORESEEING else None
+    return STRATEGIES[strategy](node, expected), node.name, node.placed, node
+
+
+def lowest(heap: list[Entry], count: int) -> Iterator[Entry]:
+    """The `count` smallest entries of a heap, in order, without taking them off."""
+    ahead = [(heap[0], 0)] if heap else []
+    while ahead and count:
+        entry, place = heapq.heappop(ahead)
+        yield entry
+        count -= 1
+        for child in (2 * place + 1, 2 * place + 2):
+            if child < len(heap):
+                heapq.heappush(ahead, (heap[child], child))
+
+
+def choose(need: Need, nodes: Iterable[NodeView], strategy: str) -> Choice | None:
+    """The best node that can take one job now; for a single question."""
+    return Placer(list(nodes)).place(need, strategy, lambda node: None)

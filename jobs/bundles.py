@@ -16,22 +16,3 @@ def size(run_seconds: float | None, remaining: int, slots: int) -> int:
     by_time = int(TARGET_SECONDS / max(run_seconds, 1e-6))
     by_share = -(-remaining // (2 * max(1, slots)))
     return max(1, min(by_time, by_share, MOST))
-
-
-class RunTimes:
-    """What the dispatcher has measured per (spec, node): an exponential mean, in memory.
-
-    A restart forgets it, which costs a few small bundles.
-    """
-
-    def __init__(self) -> None:
-        self.mean: dict[tuple[int, int], float] = {}
-
-    def note(self, spec: int, node: int, run_seconds: float) -> None:
-        old = self.mean.get((spec, node))
-        new = run_seconds if old is None else old + 0.2 * (run_seconds - old)
-        # Up at once, down slowly: one long job must stop large bundles.
-        self.mean[spec, node] = max(new, run_seconds * 0.5)
-
-    def get(self, spec: int, node: int) -> float | None:
-        return self.mean.get((spec, node))

@@ -4,21 +4,23 @@ import heapq
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, Max, Min
 
-from cluster import fleet, placement
+from cluster import fleet, placement, setting
 from cluster.models import Node
-from cluster.placement import Choice, NodeView
-from cluster.strategies import STRATEGIES
+from cluster.placement import Choice, NodeView, Placer
+from cluster.strategies import FORESEEING, GUESS_SECONDS
 from jobs import bundles, events, lease
 from jobs.models import Attempt, Job, Need, OnLost, State
 from jobs.rows import insert_rows, update_rows
+from jobs.runtimes import RunTimes
 
 MOST = 1000  # jobs looked at in one pass
 HEAVIEST = 4_000_000  # characters of arguments in one bundle: a frame ends at 16 MB
@@ -59,6 +61,7 @@ class Bundle:
 
     id: int
     choice: Choice
+    slots: int
     jobs: list[Ready]
     attempts: dict[int, int] = field(default_factory=dict)  # job -> attempt
 
@@ -68,28 +71,63 @@ class Bundle:
 
 
 def claim(
-    epoch: int, now: datetime, strategy: str, times: bundles.RunTimes,
-    refused: set[int], most: int = MOST,
+    epoch: int, now: datetime, times: RunTimes, refused: set[int],
+    elsewhere: Mapping[int, int], most: int = MOST,
 ) -> list[Bundle]:  # fmt: skip
     """Open one attempt for each ready job that a node can take now.
 
-    `refused`: nodes that just turned a bundle away and rest for a moment.
+    `refused`: nodes that just turned a bundle away and rest for a moment. `elsewhere`: slots
+    taken, by node, of which no attempt knows.
     """
     with transaction.atomic():
         lease.fence("dispatcher", epoch)
-        views = [view for view in fleet.views(busy()) if view.id not in refused]
+        taken = Counter(busy())
+        taken.update(elsewhere)
+        views = [view for view in fleet.views(taken) if view.id not in refused]
         if not any(view.online and view.free for view in views):
             return []
         jobs, needs = ready_jobs(now, views, most)
+        if not jobs:
+            return []
+        strategy = setting.read("strategy")
+        look_ahead(jobs, needs, views, strategy, times, now)
         packed = list(pack(jobs, needs, views, strategy, times))
         open_attempts(packed, now)
     return packed
 
 
 def busy() -> dict[int, int]:
-    """Slots taken, by node: each open bundle takes one."""
+    """Slots taken, by node."""
     rows = Attempt.objects.filter(finished_at=None).order_by()
-    return dict(rows.values_list("node").annotate(Count("bundle", distinct=True)))
+    taken: Counter[int] = Counter()
+    for node, _, slots in rows.values_list("node", "bundle", "slots").distinct():
+        taken[node] += slots
+    return taken
+
+
+def look_ahead(
+    jobs: list[Ready], needs: dict[int, placement.Need], views: list[NodeView],
+    strategy: str, times: RunTimes, now: datetime,
+) -> None:  # fmt: skip
+    """Tell the views what they must know of running jobs: memory promised, slots soon free."""
+    by_id = {view.id: view for view in views}
+    rows = Attempt.objects.filter(finished_at=None).order_by()
+    if any(needs[job.need].memory_mb for job in jobs):
+        for node, _, need in rows.values_list("node", "bundle", "job__need").distinct():
+            if node in by_id and (asked := needs[need].memory_mb):
+                by_id[node].memory_promised += asked * placement.MEGABYTE
+    if not FORESEEING.intersection({strategy, *(job.strategy for job in jobs)}):
+        return
+    speeds = {view.id: view.speed for view in views}
+    running = rows.values_list("node", "bundle", "slots", "job__spec")
+    for node, _, slots, spec, count, claimed_at, started_at in running.annotate(
+        Count("id"), Min("claimed_at"), Max("started_at")
+    ):
+        if node in by_id:
+            each = times.expected(spec, node, speeds) or GUESS_SECONDS / by_id[node].speed
+            left = count * each - (now - (started_at or claimed_at)).total_seconds()
+            for _ in range(slots):  # overdue: soon, but not now
+                heapq.heappush(by_id[node].ends, max(left, each / 10))
 
 
 def ready_jobs(
@@ -125,10 +163,13 @@ def read_ready(now: datetime, need: int, most: int) -> list[Ready]:
 
 def pack(
     jobs: list[Ready], needs: dict[int, placement.Need], views: list[NodeView],
-    strategy: str, times: bundles.RunTimes,
+    strategy: str, times: RunTimes,
 ) -> Iterator[Bundle]:  # fmt: skip
     """Give the most urgent job to its best node, let its likes ride along, and so on."""
     slots = sum(view.slots for view in views if view.online)
+    free = sum(view.free for view in views if view.online)
+    speeds = {view.id: view.speed for view in views}
+    placer = Placer(views)
     waiting = Counter((job.spec, job.priority) for job in jobs)
     taken: set[int] = set()
     full: set[tuple[int, str]] = set()  # (need, strategy) that no node can take any more
@@ -136,28 +177,25 @@ def pack(
         name = job.strategy or strategy
         if job.id in taken or (job.need, name) in full:
             continue
-        choice = choose(job, needs[job.need], views, name)
+        need = needs[job.need]
+        last = job.node if job.tried else None  # another node this time, where there is a choice
+        seconds = partial(times.expected, job.spec, speeds=speeds)
+        choice = placer.place(need, name, seconds, job.spec, last)
         if choice is None:
             full.add((job.need, name))
             continue
+        if not choice.now:
+            continue  # it waits for a node that will have done it sooner than any free one
         group = (job.spec, job.priority)
-        mean = times.get(job.spec, choice.node.id)
+        mean = times.pace(job.spec, choice.node.id)
         size = 1 if job.on_lost == OnLost.FAIL else bundles.size(mean, waiting[group], slots)
         members = riders(jobs, position, taken, size)
         taken.update(member.id for member in members)
         waiting[group] -= len(members)
-        choice.node.busy += 1
-        choice.node.placed += 1
-        yield Bundle(secrets.randbits(62), choice, members)
-
-
-def choose(job: Ready, need: placement.Need, views: list[NodeView], name: str) -> Choice | None:
-    """The best node; one that is not the last attempt's where there is a choice."""
-    if job.tried and job.node:
-        others = [view for view in views if view.id != job.node]
-        if choice := placement.choose(need, others, STRATEGIES[name], name):
-            return choice
-    return placement.choose(need, views, STRATEGIES[name], name)
+        yield Bundle(secrets.randbits(62), choice, need.slots, members)
+        free -= need.slots
+        if free <= 0:
+            return
 
 
 def riders(jobs: list[Ready], position: int, taken: set[int], size: int) -> list[Ready]:
@@ -195,4 +233,17 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
 def attempt_rows(bundle: Bundle, now: datetime) -> Iterator[tuple[Any, ...]]:
     receipt = json.dumps({**bundle.choice.receipt, "bundle_size": len(bundle.jobs)})
     for job in bundle.jobs:
-        yield job.id, job.tried + 1, bundle.node, bundle.id, 1, receipt, now, "", "", "", 0, 0
+        yield (
+            job.id,
+            job.tried + 1,
+            bundle.node,
+            bundle.id,
+            bundle.slots,
+            receipt,
+            now,
+            "",
+            "",
+            "",
+            0,
+            0,
+        )

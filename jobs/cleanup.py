@@ -19,6 +19,7 @@ from jobs.models import (
     Job,
     JobQuerySet,
     Output,
+    RunTime,
     Spec,
     Sweep,
 )
@@ -78,7 +79,9 @@ def sweep_up(before: datetime, cleaned: Cleaned) -> None:
     erase(IdempotencyKey, created_at__lt=before)
     erase(Sweep, pk__in=keys(Sweep.objects.filter(jobs=None, created_at__lt=before)))
     unused = Spec.objects.filter(jobs=None, created_at__lt=before)
-    erase(Spec, pk__in=keys(unused.exclude(pk__in=Sweep.objects.values("spec"))))
+    specs = keys(unused.exclude(pk__in=Sweep.objects.values("spec")))
+    erase(RunTime, spec__in=specs)
+    erase(Spec, pk__in=specs)
     wanted: set[str] = set()
     for body in Spec.objects.values_list("body", flat=True):
         wanted.update(body.get("files", {}).values())

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Protocol
 from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
 
-from cluster import nodes, strategies
+from cluster import nodes
 from cluster.engine.events import (
     BundleEnded,
     BundleGone,
@@ -23,17 +24,19 @@ from cluster.engine.events import (
     NodeTrouble,
     Progress,
 )
-from jobs import catalog, failpoints, files, lease, lifecycle
-from jobs.bundles import RunTimes
-from jobs.claim import MOST, Bundle, claim
+from jobs import catalog, failpoints, files, health, lease, lifecycle
+from jobs.claim import MOST, Bundle, busy, claim
+from jobs.health import Health
 from jobs.lifecycle import Closing
 from jobs.models import Attempt, Job, Outcome, Spec, State
-from jobs.record import News, record
+from jobs.record import News, Recorded, record
+from jobs.runtimes import RunTimes
 
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 3.0  # lease and node readings share one commit
 REST_SECONDS = 1.0  # for a node that turned a bundle away
+SPEED_SECONDS = 20.0  # between two comparisons of the nodes
 RESCUE_SECONDS = 15.0  # between two looks for overdue attempts
 OVERDUE = timedelta(seconds=60)  # beyond what a bundle's members may take together
 ENOUGH_SPACE = 64 * 2**20  # bytes free in the home folder, below which nothing is claimed
@@ -48,6 +51,8 @@ class Carrier(Protocol):
     def cancel(self, bundle: int) -> None: ...
     def take_events(self, recorded: bool = True) -> list[Event]: ...
     def incoming(self, name: str) -> Path | None: ...
+    def add_node(self, address: str) -> None: ...
+    def remove_node(self, address: str) -> None: ...
 
 
 @dataclass
@@ -55,7 +60,8 @@ class Desk:
     """What the dispatcher keeps in memory: all of it can be lost."""
 
     epoch: int
-    strategy: str = strategies.DEFAULT
+    health: Health
+    listed: set[str] = field(default_factory=set)  # addresses the engine has
     times: RunTimes = field(default_factory=RunTimes)
     events: list[Event] = field(default_factory=list)  # taken, not yet committed
     readings: dict[str, NodeReading] = field(default_factory=dict)
@@ -64,6 +70,7 @@ class Desk:
     appetite: int = 16
     next_beat: datetime | None = None
     next_rescue: datetime | None = None
+    next_speeds: datetime | None = None
     note: str = ""  # what keeps us from claiming
 
 
@@ -73,7 +80,7 @@ def run_once(engine: Carrier, desk: Desk, now: datetime) -> int:
     done += rescue(engine, desk, now)
     done += cancel(engine, desk)
     done += dispatch(engine, desk, now)
-    beat(desk, now)
+    beat(engine, desk, now)
     return done
 
 
@@ -125,14 +132,17 @@ def write_news(events: list[Event], engine: Carrier, desk: Desk, now: datetime) 
     news: list[News] = []
     with transaction.atomic():
         lease.fence("dispatcher", desk.epoch)
-        for event in events:
+        for event in health.hear(events, desk.health, desk.times, now):
             if isinstance(event, Progress | BundleEnded | BundleGone):
                 news.append(event)
             else:
                 write_node(event, now)
-        learnt = record(news, engine, now) if news else []
-    for spec, node, run_seconds in learnt:
+        recorded = record(news, engine, now) if news else Recorded()
+        if recorded.lost_on:
+            health.judge(desk.health, recorded.lost_on, now)
+    for spec, node, run_seconds in recorded.run_times:
         desk.times.note(spec, node, run_seconds)
+        desk.health.learnt = True
     desk.cancelling -= {event.bundle for event in news if not isinstance(event, Progress)}
 
 
@@ -196,8 +206,9 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
         return 0
     desk.resting = {node: until for node, until in desk.resting.items() if until > now}
     packed = claim(
-        desk.epoch, now, desk.strategy, desk.times, set(desk.resting), min(MOST, desk.appetite)
-    )
+        desk.epoch, now, desk.times, set(desk.resting), desk.health.busy(),
+        min(MOST, desk.appetite),
+    )  # fmt: skip
     if not packed:
         return 0
     failpoints.reach("after-claim")
@@ -242,7 +253,7 @@ def turned_away(bundle: Bundle, desk: Desk, now: datetime) -> None:
         lifecycle.close(back, now)
 
 
-def beat(desk: Desk, now: datetime) -> None:
+def beat(engine: Carrier, desk: Desk, now: datetime) -> None:
     """Every few seconds, in one commit: we are alive, and the nodes read so."""
     if desk.next_beat and now < desk.next_beat:
         return
@@ -255,8 +266,25 @@ def beat(desk: Desk, now: datetime) -> None:
             nodes.reading(
                 address, now, cpu_percent=event.cpu_percent_used, memory_free=event.memory_free,
                 disk_free=event.disk_free, swap_percent=event.swap_percent_used,
+                memory_total=event.memory_total, reading=event.extras,
             )  # fmt: skip
+        health.send_canaries(engine, desk.health, Counter(busy()), now)
+        desk.times.save(now)
+        if desk.next_speeds is None or now >= desk.next_speeds:
+            desk.next_speeds = now + timedelta(seconds=SPEED_SECONDS)
+            health.keep_speeds(desk.health, desk.times)
     desk.readings.clear()
+    follow_the_list(engine, desk)
+
+
+def follow_the_list(engine: Carrier, desk: Desk) -> None:
+    """Use the nodes that people added, let go those that they removed."""
+    wanted = set(nodes.listed_addresses())
+    for address in wanted - desk.listed:
+        engine.add_node(address)
+    for address in desk.listed - wanted:
+        engine.remove_node(address)
+    desk.listed = wanted
 
 
 def look_at_disk(desk: Desk) -> None:

@@ -64,11 +64,16 @@ def open_attempts(bundles: Iterable[int]) -> dict[int, dict[int, OpenAttempt]]:
     return found
 
 
-def record(news: list[News], engine: Incoming, now: datetime) -> list[tuple[int, int, float]]:
-    """Write one drain's news; within the caller's transaction.
+@dataclass
+class Recorded:
+    """What others may learn from one drain."""
 
-    Returns (spec, node, run seconds) of what ended, for those who learn from it.
-    """
+    run_times: list[tuple[int, int, float]] = field(default_factory=list)  # spec, node, seconds
+    lost_on: set[int] = field(default_factory=set)  # nodes
+
+
+def record(news: list[News], engine: Incoming, now: datetime) -> Recorded:
+    """Write one drain's news; within the caller's transaction."""
     by_bundle = open_attempts(event.bundle for event in news)
     folded, answered = Folded(), set[int]()
     for event in news:
@@ -95,10 +100,14 @@ def record(news: list[News], engine: Incoming, now: datetime) -> list[tuple[int,
     output.settle(reports)
     for report in reports:
         keep_artifacts(report, everyone[report["attempt"]], engine, now)
-    return [
-        (everyone[r["attempt"]].spec, everyone[r["attempt"]].node, seconds(r["run_seconds"]))
-        for r in reports
-    ]
+    lost = [c.attempt for c in folded.closings if c.outcome == Outcome.LOST and c.attempt in closed]
+    return Recorded(
+        [
+            (everyone[r["attempt"]].spec, everyone[r["attempt"]].node, seconds(r["run_seconds"]))
+            for r in reports
+        ],
+        {everyone[pk].node for pk in lost},
+    )
 
 
 def note_late(answers: list[BundleEnded], now: datetime) -> None:

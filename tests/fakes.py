@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cluster import canary
 from cluster.engine.events import BundleEnded, BundleGone, Event, Progress
 
 
@@ -16,12 +17,20 @@ class FakeEngine:
         self.events: list[Event] = []
         self.full: set[str] = set()  # addresses that turn bundles away
         self.files: list[tuple[str, Path]] = []
+        self.sings = False  # whether it takes canaries
+        self.song: dict[str, Any] = {}  # what a canary's report says otherwise than usual
+        self.canaries: list[str] = []  # addresses
+        self.nodes: set[str] = set()
 
     def send(
         self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = ()
     ) -> bool:
         if address in self.full:
             return False
+        if '"job": 0' in text:
+            if self.sings:
+                self.sing(bundle, address)
+            return self.sings
         self.sent[bundle] = json.loads(text)
         self.address[bundle] = address
         self.files += files
@@ -29,6 +38,19 @@ class FakeEngine:
 
     def cancel(self, bundle: int) -> None:
         self.cancelled.append(bundle)
+
+    def sing(self, bundle: int, address: str) -> None:
+        result = json.dumps({"seconds": 0.1, "total": canary.total()})
+        ended = [report(0, **{"result": result, **self.song})]
+        text = json.dumps({"bundle": bundle, "ended": ended, "not_started": []})
+        self.canaries.append(address)
+        self.events.append(BundleEnded(bundle, address, text))
+
+    def add_node(self, address: str) -> None:
+        self.nodes.add(address)
+
+    def remove_node(self, address: str) -> None:
+        self.nodes.discard(address)
 
     def take_events(self, recorded: bool = True) -> list[Event]:
         events, self.events = self.events, []

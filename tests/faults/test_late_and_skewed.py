@@ -9,6 +9,7 @@ import pytest
 from cluster.engine.events import BundleEnded, Progress
 from jobs import lease
 from jobs.dispatcher import Desk, run_once
+from jobs.health import Health
 from jobs.models import Attempt, Event, Job
 from tests.factories import NOW, hold_lease, make_job, make_node
 from tests.fakes import FakeEngine, report, stream
@@ -27,7 +28,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def one_pass(engine: FakeEngine, db: None) -> Pass:
-    desk = Desk(hold_lease())
+    desk = Desk(hold_lease(), Health(NOW))
 
     def at(seconds: float) -> None:
         run_once(engine, desk, NOW + timedelta(seconds=seconds))

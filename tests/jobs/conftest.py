@@ -4,6 +4,7 @@ from datetime import datetime
 import pytest
 
 from jobs.dispatcher import Desk, run_once
+from jobs.health import Health
 from tests.factories import hold_lease
 from tests.fakes import FakeEngine
 
@@ -17,7 +18,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def desk(db: None, now: datetime) -> Desk:
-    return Desk(hold_lease(now))
+    return Desk(hold_lease(now), Health(now))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from jobs import files
 from jobs.dispatcher import Desk, run_once
+from jobs.health import Health
 from jobs.models import Artifact, Job, Sweep
 from tests.factories import hold_lease, make_job, make_node, make_sweep, make_user
 from tests.fakes import FakeEngine, stream
@@ -240,7 +241,7 @@ def test_the_counts_tell_every_state(client: APIClient) -> None:
 def run_to_the_end(client: APIClient, outcome: str = "succeeded", **more: Any) -> Job:
     make_node()
     job = make_job(timezone.now())
-    engine, desk = FakeEngine(), Desk(hold_lease(timezone.now()))
+    engine, desk = FakeEngine(), Desk(hold_lease(timezone.now()), Health(timezone.now()))
     run_once(engine, desk, timezone.now())
     engine.end(engine.only(), outcome, **more)
     run_once(engine, desk, timezone.now())

@@ -1,5 +1,6 @@
 """Flows through run_once, with an engine whose answers the tests choose."""
 
+import math
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from cluster.models import Node
 from jobs import lease, lifecycle
 from jobs.dispatcher import Desk, run_once, take_news
 from jobs.models import Attempt, Job, Output
+from jobs.runtimes import Stat
 from tests.factories import make_job, make_node, make_sweep
 from tests.fakes import FakeEngine, report, stream
 from tests.jobs.conftest import Pass
@@ -309,7 +311,7 @@ def test_the_hot_path_takes_a_fixed_number_of_statements(
     desk.next_beat = desk.next_rescue = now + timedelta(hours=1)
     counts = []
     for mean in (0.02, 0.004):
-        desk.times.mean[sweep.spec_id, node.pk] = mean
+        desk.times.put(sweep.spec_id, node.pk, Stat(9, math.log(mean)))
         desk.appetite = 1000
         with CaptureQueriesContext(connection) as queries:
             one_pass(now)

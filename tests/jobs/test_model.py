@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from cluster.models import Node
 from jobs import lease, lifecycle
 from jobs.dispatcher import Desk, run_once
+from jobs.health import Health
 from jobs.lifecycle import TRANSITIONS
 from jobs.models import FINAL_STATES, Attempt, Event, Job, Lease, State
 from tests.factories import NOW, hold_lease, make_job, make_node, make_user
@@ -41,7 +42,8 @@ class Work(RuleBasedStateMachine):
         make_node("a", slots=2)
         make_node("b", slots=1)
         self.epoch = hold_lease(self.now)
-        self.engine, self.desk = FakeEngine(), Desk(self.epoch)
+        self.engine, self.desk = FakeEngine(), Desk(self.epoch, Health(self.now))
+        self.engine.sings = True
         self.gone: set[int] = set()  # bundles somebody has already answered or given up
         self.final: dict[int, tuple[str, str | None]] = {}
         for on_lost in ("retry", "fail", "retry", "retry"):
@@ -127,7 +129,7 @@ class Work(RuleBasedStateMachine):
         silent = Lease.objects.get(name="dispatcher").renewed_at
         epoch = lease.take("dispatcher", f"next to {old}", self.now, silent_since=silent)
         assert epoch == old + 1
-        self.epoch, self.desk = epoch, Desk(epoch)
+        self.epoch, self.desk = epoch, Desk(epoch, Health(self.now))
         self.engine.events.clear()
         open_bundles = Attempt.objects.filter(finished_at=None).values_list("bundle", flat=True)
         for bundle in set(open_bundles) & set(self.engine.sent):

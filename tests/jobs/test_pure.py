@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jobs import bundles, lifecycle, output, retry
 from jobs.lifecycle import Closing, Standing, decide
 from jobs.models import FINAL_STATES, Outcome, State
+from jobs.runtimes import RunTimes
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -32,13 +33,13 @@ def test_no_bundle_takes_more_than_half_an_equal_share(
 
 
 def test_run_times_rise_at_once_and_fall_slowly() -> None:
-    times = bundles.RunTimes()
+    times = RunTimes()
     for _ in range(20):
         times.note(1, 1, 0.001)
     times.note(1, 1, 2.0)
-    assert (times.get(1, 1) or 0) >= 1.0
+    assert (times.pace(1, 1) or 0) >= 1.0
     times.note(1, 1, 0.001)
-    assert (times.get(1, 1) or 0) > 0.5
+    assert (times.pace(1, 1) or 0) > 0.5
 
 
 @given(st.integers(1, 60))

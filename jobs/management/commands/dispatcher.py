@@ -12,9 +12,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
-from cluster import nodes, strategies
+from cluster import nodes
 from cluster.engine.client import Engine, EngineConfig, EngineDeaf
-from jobs import dispatcher, lease, wake
+from jobs import dispatcher, lease, runtimes, wake
+from jobs.health import Health
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,6 @@ class Command(BaseCommand):
         parser.add_argument(
             "--standby", action="store_true", help="wait for our turn while another one works"
         )
-        parser.add_argument(
-            "--strategy", choices=sorted(strategies.STRATEGIES), default=strategies.DEFAULT
-        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,7 +41,7 @@ class Command(BaseCommand):
         epoch = self.take_lease(options["standby"])
         if epoch is None:
             return
-        desk = dispatcher.Desk(epoch, strategy=options["strategy"])
+        desk = dispatcher.Desk(epoch, Health(timezone.now()), times=runtimes.load())
         status = self.serve(desk, options["until_idle"])
         logging.shutdown()
         os._exit(status)  # dispy's threads would keep us for a while
@@ -77,6 +75,7 @@ class Command(BaseCommand):
         try:
             if self.wait_for_port(desk.epoch):
                 start(engine)
+                desk.listed = set(engine.config.nodes)
                 wake.watch(engine.wake, halt)
                 self.loop(engine, desk, until_idle)
         except lease.LeaseLost:
@@ -122,18 +121,18 @@ class Command(BaseCommand):
 
 def start(engine: Engine) -> None:
     """Bring the engine up, with what an earlier dispatcher left running."""
-    for address in engine.config.nodes:
-        nodes.listed(address, timezone.now())
     nodes.all_offline()
     engine.start(dispatcher.open_bundles())
 
 
 def config() -> EngineConfig:
+    """For the nodes of DISPY_NODES, and those that people added."""
+    nodes.follow_settings(settings.DISPY_NODES or [settings.LOCAL_NODE], timezone.now())
     return EngineConfig(
         host=settings.DISPY_HOST,
         port=settings.DISPY_PORT,
         secret=settings.DISPY_SECRET,
-        nodes=tuple(settings.DISPY_NODES or [settings.LOCAL_NODE]),
+        nodes=tuple(nodes.listed_addresses()),
         home=settings.HOME / "engine",
         log_level=settings.DISPY_LOGLEVEL,
         certfile=settings.DISPY_CERTFILE or None,
