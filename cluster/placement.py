@@ -89,85 +89,148 @@ def need_of(body: dict[str, Any]) -> Need:
     )
 
 
+class Words(str):
+    """English, with what is needed to say it in another language where it is shown."""
+
+    text: str
+    values: dict[str, Any]
+
+    def __new__(cls, text: str, **values: Any) -> "Words":
+        self = super().__new__(cls, text % values)
+        self.text, self.values = text, values
+        return self
+
+
+def gettext_noop(text: str) -> str:
+    """Marks a text for the translators."""
+    return text
+
+
+Tell = Callable[[Need, NodeView], Words | None]
+
+
 @dataclass(frozen=True)
 class Test:
     """One thing that a node must be for a job to start there."""
 
     name: str
-    reason: Callable[[Need, NodeView], str | None]  # why it fails, in words; None: it passes
-    value: Callable[[Need, NodeView], str]  # what it is now
+    reason: Tell  # why it fails; None: it passes
+    value: Callable[[Need, NodeView], Words]  # what it is now
     lasting: bool = False  # waiting does not help: the job, or the node, has to be changed
 
 
-def lacks_tags(need: Need, node: NodeView) -> str | None:
+def is_away(need: Need, node: NodeView) -> Words | None:
+    return None if node.online else Words(gettext_noop("offline"))
+
+
+def is_draining(need: Need, node: NodeView) -> Words | None:
+    return Words(gettext_noop("draining")) if node.draining else None
+
+
+def is_quarantined(need: Need, node: NodeView) -> Words | None:
+    if not node.breaker:
+        return None
+    return Words(gettext_noop("quarantined: %(reason)s"), reason=node.breaker)
+
+
+def is_unwanted(need: Need, node: NodeView) -> Words | None:
+    if not need.nodes or node.name in need.nodes:
+        return None
+    return Words(gettext_noop("not among the wanted nodes"))
+
+
+def is_excluded(need: Need, node: NodeView) -> Words | None:
+    return Words(gettext_noop("excluded by the job")) if node.name in need.exclude else None
+
+
+def lacks_tags(need: Need, node: NodeView) -> Words | None:
     missing = sorted(need.tags - node.tags)
-    return f"lacks the tag {', '.join(missing)}" if missing else None
+    return (
+        Words(gettext_noop("lacks the tag %(tags)s"), tags=", ".join(missing)) if missing else None
+    )
 
 
-def too_small(need: Need, node: NodeView) -> str | None:
+def too_small(need: Need, node: NodeView) -> Words | None:
     if need.slots > node.slots:
-        return f"has {node.slots} slots, {need.slots} needed"
+        text = gettext_noop("has %(has)s slots, %(needed)s needed")
+        return Words(text, has=node.slots, needed=need.slots)
     wanted = (need.memory_mb or 0) * MEGABYTE
     if node.memory_total is not None and wanted > node.memory_total:
-        return f"has {node.memory_total // MEGABYTE} MB of memory, {need.memory_mb} MB needed"
+        text = gettext_noop("has %(has)s MB of memory, %(needed)s MB needed")
+        return Words(text, has=node.memory_total // MEGABYTE, needed=need.memory_mb)
     return None
 
 
-def short_of_memory(need: Need, node: NodeView) -> str | None:
+def short_of_memory(need: Need, node: NodeView) -> Words | None:
     left = node.memory_left if need.memory_mb else None
     if left is None or left >= (need.memory_mb or 0) * MEGABYTE:
         return None
-    return f"{max(0, left) // MEGABYTE} MB of memory free, {need.memory_mb} MB needed"
+    text = gettext_noop("%(free)s MB of memory free, %(needed)s MB needed")
+    return Words(text, free=max(0, left) // MEGABYTE, needed=need.memory_mb)
 
 
-def short_of_slots(need: Need, node: NodeView) -> str | None:
+def short_of_slots(need: Need, node: NodeView) -> Words | None:
     if node.free >= need.slots:
         return None
     if need.slots > 1:
-        return f"{node.free} slots free, {need.slots} needed"
-    return "every slot is taken" if node.slots > 1 else "its slot is taken"
+        text = gettext_noop("%(free)s slots free, %(needed)s needed")
+        return Words(text, free=node.free, needed=need.slots)
+    if node.slots > 1:
+        return Words(gettext_noop("every slot is taken"))
+    return Words(gettext_noop("its slot is taken"))
 
 
-def memory_words(need: Need, node: NodeView) -> str:
+def memory_now(need: Need, node: NodeView) -> Words:
     left = node.memory_left
-    return "unknown" if left is None else f"{max(0, left) // MEGABYTE} MB free"
+    if left is None:
+        return Words(gettext_noop("unknown"))
+    return Words(gettext_noop("%(free)s MB free"), free=max(0, left) // MEGABYTE)
+
+
+def tags_now(need: Need, node: NodeView) -> Words:
+    if not node.tags:
+        return Words(gettext_noop("none"))
+    return Words("%(tags)s", tags=", ".join(sorted(node.tags)))
+
+
+def size_now(need: Need, node: NodeView) -> Words:
+    return Words(gettext_noop("%(slots)s slots"), slots=node.slots)
+
+
+def slots_now(need: Need, node: NodeView) -> Words:
+    return Words(gettext_noop("%(free)s of %(slots)s free"), free=node.free, slots=node.slots)
+
+
+def always(text: str) -> Callable[[Need, NodeView], Words]:
+    return lambda need, node: Words(text)
 
 
 TESTS = [
-    Test("online", lambda need, node: None if node.online else "offline",
-         lambda need, node: "online"),
-    Test("draining", lambda need, node: "draining" if node.draining else None,
-         lambda need, node: "takes work"),
-    Test("breaker", lambda need, node: f"quarantined: {node.breaker}" if node.breaker else None,
-         lambda need, node: "closed"),
-    Test("wanted",
-         lambda need, node: "not among the wanted nodes"
-         if need.nodes and node.name not in need.nodes else None,
-         lambda need, node: "wanted" if need.nodes else "any node will do", lasting=True),
-    Test("excluded",
-         lambda need, node: "excluded by the job" if node.name in need.exclude else None,
-         lambda need, node: "not excluded", lasting=True),
-    Test("tags", lacks_tags, lambda need, node: ", ".join(sorted(node.tags)) or "none",
-         lasting=True),
-    Test("size", too_small, lambda need, node: f"{node.slots} slots", lasting=True),
-    Test("memory", short_of_memory, memory_words),
-    Test("slots", short_of_slots, lambda need, node: f"{node.free} of {node.slots} free"),
-]  # fmt: skip
+    Test("online", is_away, always(gettext_noop("online"))),
+    Test("draining", is_draining, always(gettext_noop("takes work"))),
+    Test("breaker", is_quarantined, always(gettext_noop("closed"))),
+    Test("wanted", is_unwanted, always(gettext_noop("fits")), lasting=True),
+    Test("excluded", is_excluded, always(gettext_noop("fits")), lasting=True),
+    Test("tags", lacks_tags, tags_now, lasting=True),
+    Test("size", too_small, size_now, lasting=True),
+    Test("memory", short_of_memory, memory_now),
+    Test("slots", short_of_slots, slots_now),
+]
 LASTING = [test for test in TESTS if test.lasting]
 BEFORE_SLOTS = [test for test in TESTS if test.name not in ("memory", "slots")]
 
 
-def never(need: Need, node: NodeView) -> str | None:
+def never(need: Need, node: NodeView) -> Words | None:
     """Why this node will not take it even when it is up and idle, in words."""
     return first_reason(LASTING, need, node)
 
 
-def why_not(need: Need, node: NodeView) -> str | None:
+def why_not(need: Need, node: NodeView) -> Words | None:
     """Why this node cannot take it now, in words; None if it can."""
     return first_reason(TESTS, need, node)
 
 
-def first_reason(tests: Sequence[Test], need: Need, node: NodeView) -> str | None:
+def first_reason(tests: Sequence[Test], need: Need, node: NodeView) -> Words | None:
     for test in tests:
         if reason := test.reason(need, node):
             return reason

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cluster import fleet
-from jobs import cleanup, counts, filters, idempotency, lifecycle, output, submit
+from jobs import cleanup, counts, filters, idempotency, lifecycle, output, submit, why
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, State, Sweep
 from jobs.representations import (
     ArtifactOut,
@@ -150,6 +150,17 @@ class JobDetail(APIView):
         if not sum(cleanup.delete(own_job(request, pk))):
             raise Conflict(_("It has not ended yet; cancel it first."))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class JobWhy(APIView):
+    @extend_schema(responses={200: dict[str, Any]})
+    def get(self, request: Request, pk: int) -> Response:
+        """Why it waits: each node against each test, its place in the queue, what would start it.
+
+        For a job that was sent: why it went where it went.
+        """
+        job = get_object_or_404(with_parts(Job.objects.all()), pk=pk)
+        return Response(why.explain(job, timezone.now()))
 
 
 class JobCancel(APIView):

@@ -6,6 +6,7 @@ urlpatterns = [
     path("jobs", api.JobList.as_view(), name="api-jobs"),
     path("jobs/status", api.JobStatus.as_view(), name="api-job-status"),
     path("jobs/<int:pk>", api.JobDetail.as_view(), name="api-job"),
+    path("jobs/<int:pk>/why", api.JobWhy.as_view(), name="api-job-why"),
     path("jobs/<int:pk>/cancel", api.JobCancel.as_view(), name="api-job-cancel"),
     path("jobs/<int:pk>/requeue", api.JobRequeue.as_view(), name="api-job-requeue"),
     path("jobs/<int:pk>/output", api.JobOutput.as_view(), name="api-job-output"),

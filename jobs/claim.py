@@ -110,15 +110,24 @@ def look_ahead(
     strategy: str, times: RunTimes, now: datetime,
 ) -> None:  # fmt: skip
     """Tell the views what they must know of running jobs: memory promised, slots soon free."""
+    if any(needs[job.need].memory_mb for job in jobs):
+        promise_memory(views, needs)
+    if FORESEEING.intersection({strategy, *(job.strategy for job in jobs)}):
+        foresee_ends(views, times, now)
+
+
+def promise_memory(views: list[NodeView], needs: Mapping[int, placement.Need]) -> None:
     by_id = {view.id: view for view in views}
     rows = Attempt.objects.filter(finished_at=None).order_by()
-    if any(needs[job.need].memory_mb for job in jobs):
-        for node, _, need in rows.values_list("node", "bundle", "job__need").distinct():
-            if node in by_id and (asked := needs[need].memory_mb):
-                by_id[node].memory_promised += asked * placement.MEGABYTE
-    if not FORESEEING.intersection({strategy, *(job.strategy for job in jobs)}):
-        return
+    for node, _, need in rows.values_list("node", "bundle", "job__need").distinct():
+        if node in by_id and need in needs and (asked := needs[need].memory_mb):
+            by_id[node].memory_promised += asked * placement.MEGABYTE
+
+
+def foresee_ends(views: list[NodeView], times: RunTimes, now: datetime) -> None:
+    by_id = {view.id: view for view in views}
     speeds = {view.id: view.speed for view in views}
+    rows = Attempt.objects.filter(finished_at=None).order_by()
     running = rows.values_list("node", "bundle", "slots", "job__spec")
     for node, _, slots, spec, count, claimed_at, started_at in running.annotate(
         Count("id"), Min("claimed_at"), Max("started_at")

@@ -226,6 +226,8 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
 def parcel(bundle: Bundle, specs: dict[int, Spec]) -> tuple[str, list[tuple[str, Path]]]:
     """The bundle as the runner takes it, and the files it needs on the node."""
     bodies = {str(spec): specs[spec].body for spec in {job.spec for job in bundle.jobs}}
+    if not bundle.choice.node.patched:  # a stock dispynode: nothing is shared there
+        bodies = {spec: body | {"isolation": "fork"} for spec, body in bodies.items()}
     digests = {digest for body in bodies.values() for digest in body.get("files", {}).values()}
     tasks = None
     if any(body["kind"] == "function" for body in bodies.values()):

@@ -59,6 +59,7 @@ class NeedsIn(StrictSerializer):
     memory_mb = serializers.IntegerField(
         min_value=16, max_value=10_000_000, required=False, allow_null=True
     )
+    slots = serializers.IntegerField(min_value=1, max_value=1000, required=False, allow_null=True)
     nodes = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
     exclude = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
 

@@ -18,6 +18,8 @@ RUN_FIELDS = [
 def spec_of(data: dict[str, Any], now: datetime) -> Spec:
     """The row for what `data` asks to run, made if it is new."""
     need_body = {key: value for key, value in data.get("needs", {}).items() if value}
+    if need_body.get("slots") == 1:
+        del need_body["slots"]  # as everybody
     body = {key: data[key] for key in RUN_FIELDS if data.get(key) not in (None, {}, [])}
     if need_body.get("memory_mb"):
         body["memory_mb"] = need_body["memory_mb"]  # asked for, so held to

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from cluster import fleet
-from jobs import cleanup, files, lifecycle, snippets, terminal
+from jobs import cleanup, files, lifecycle, snippets, terminal, why
 from jobs.claim import busy
 from jobs.console import console, last_lines
 from jobs.models import FINAL_STATES, Artifact, Attempt, Job, Outcome, State
@@ -79,6 +79,7 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "final": job.state in FINAL_STATES,
         "shown": shown_state(job, now),
         "reason": terminal.plain(reason(job, now, fleet.views(busy()) if queued else ())),
+        "why": why.explain(job, now) if queued else None,
         "next_step": next_step(job),
         "stages": stages(job, last),
         "attempts": attempts,

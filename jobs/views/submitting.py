@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from cluster import fleet
-from cluster.placement import Need, never, why_not
+from cluster.placement import need_of, never, why_not
 from jobs import catalog, files, snippets, submit
 from jobs.claim import busy
 from jobs.files import DIGEST, TooLarge
@@ -166,6 +166,6 @@ def points(form: WorkForm, body: dict[str, Any]) -> dict[str, Any] | None:
 
 def fits(needs: dict[str, Any]) -> list[dict[str, Any]]:
     """Each node with the reason why it cannot take it now; none if it can."""
-    need = Need(tags=frozenset(needs.get("tags", ())), memory_mb=needs.get("memory_mb"))
+    need = need_of(needs)
     views = fleet.views(busy())
     return [{"node": v, "why": why_not(need, v), "never": never(need, v)} for v in views]
