@@ -78,10 +78,15 @@ class Invitation(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    used_at = models.DateTimeField(null=True, blank=True)  # the script was fetched to be run
+    used_at = models.DateTimeField(null=True, blank=True)  # the secret was handed out
     revoked_at = models.DateTimeField(null=True, blank=True)
+    name = models.CharField(max_length=90, blank=True)  # what the node is to be; empty: its own
+    address = models.CharField(max_length=255, blank=True)
+    slots = models.PositiveSmallIntegerField(null=True, blank=True)
+    tags = models.JSONField(default=list, blank=True)
     node = models.ForeignKey(Node, null=True, blank=True, on_delete=models.SET_NULL)
     checks = models.JSONField(default=dict, blank=True)  # the pre-flight receipt, check by check
+    welcome_job = models.BigIntegerField(null=True, blank=True)  # the number of its test job
 
     class Meta:
         ordering = ["-id"]
