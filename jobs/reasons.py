@@ -8,7 +8,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from cluster import placement
-from cluster.placement import NodeView
+from cluster.placement import NodeView, Words
 from jobs.models import Job, State
 
 
@@ -36,12 +36,23 @@ def waiting(job: Job, now: datetime, views: Sequence[NodeView]) -> str:
     need = placement.need_of(job.need.body)
     if not views:
         return _("waiting for a node: none is known yet")
-    if not placement.possible(need, views):
-        return _("no known node can take it: %(why)s") % {"why": never_line(need, views)}
-    if not any(view.online for view in views if placement.never(need, view) is None):
-        return _("waiting for a node: none that can take it is online")
+    able = [view for view in views if placement.never(need, view) is None]
+    if not able:
+        return _("no known node can take it: %(why)s") % {"why": told(views, need, placement.never)}
+    up = [view for view in able if view.online and not (view.draining or view.breaker)]
+    if not up:
+        return _("waiting for a node: %(why)s") % {"why": told(able, need, placement.why_not)}
+    if any(view.free >= need.slots for view in up) and need.memory_mb:
+        return _("waiting for memory: %(why)s") % {"why": told(up, need, placement.why_not)}
     return _("waiting for a free slot")
 
 
-def never_line(need: placement.Need, views: Sequence[NodeView]) -> str:
-    return "; ".join(f"{view.name}: {placement.never(need, view)}" for view in views[:3])
+def told(views: Sequence[NodeView], need: placement.Need, ask: placement.Tell) -> str:
+    """The first few nodes, each with what is in the way."""
+    found = [f"{view.name}: {said(words)}" for view in views if (words := ask(need, view))]
+    return "; ".join([*found[:3], "…"] if len(found) > 3 else found)
+
+
+def said(words: Words) -> str:
+    """In the reader's language."""
+    return _(words.text) % words.values

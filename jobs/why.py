@@ -11,7 +11,7 @@ from django.db.models import Count, Max, Min, Q
 from django.utils.translation import gettext as _
 
 from cluster import fleet, placement
-from cluster.placement import TESTS, Need, NodeView, Words
+from cluster.placement import TESTS, Need, NodeView
 from jobs import claim, lease, reasons, runtimes
 from jobs.models import Attempt, Job, State
 from jobs.models import Need as NeedRow
@@ -74,15 +74,10 @@ def against(need: Need, view: NodeView) -> dict[str, Any]:
     tests = []
     for test in TESTS:
         reason = test.reason(need, view)
-        words = said(reason or test.value(need, view))
+        words = reasons.said(reason or test.value(need, view))
         tests.append({"name": test.name, "ok": reason is None, "now": words})
     reasons_ = [test["now"] for test in tests if not test["ok"]]
     return {"name": view.name, "fits": not reasons_, "reasons": reasons_, "tests": tests}
-
-
-def said(words: Words) -> str:
-    """In the reader's language."""
-    return _(words.text) % words.values
 
 
 def is_ready(job: Job, now: datetime) -> bool:

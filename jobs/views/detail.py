@@ -23,6 +23,7 @@ from jobs.reasons import reason
 from jobs.templatetags.show import duration, shown_state
 from jobs.views.access import attachment, demand, may_change, name_of
 
+UNSAID = {"draining", "breaker", "wanted", "excluded", "size"}  # where every node passes
 SHOWS = ("both", "stdout", "stderr")
 MOST_RESULT = 100_000  # characters on the page
 
@@ -79,7 +80,7 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "final": job.state in FINAL_STATES,
         "shown": shown_state(job, now),
         "reason": terminal.plain(reason(job, now, fleet.views(busy()) if queued else ())),
-        "why": why.explain(job, now) if queued else None,
+        "why": why_it_waits(job, now) if queued else None,
         "next_step": next_step(job),
         "stages": stages(job, last),
         "attempts": attempts,
@@ -92,6 +93,16 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "may_change": may_change(request, job),
         "args": pretty(job.args) if job.args != "{}" else None,
     }
+
+
+def why_it_waits(job: Job, now: datetime) -> dict[str, Any]:
+    """With the tests that say something about this job or its nodes."""
+    told = why.explain(job, now)
+    passed = {test["name"] for node in told["nodes"] for test in node["tests"]}
+    passed -= {t["name"] for node in told["nodes"] for t in node["tests"] if not t["ok"]}
+    for node in told["nodes"]:
+        node["tests"] = [t for t in node["tests"] if t["name"] not in passed & UNSAID]
+    return told
 
 
 def chosen(attempts: list[Attempt], number: int | None) -> Attempt | None:
