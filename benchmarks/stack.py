@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def stack(database: str, nodes: int, slots: int) -> Iterator["Fleet"]:
     """Django is set up for it in this process: once, so one stack a process."""
     with contextlib.ExitStack() as parts:
-        folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="dispycluster-bench-")))
+        temporary = tempfile.TemporaryDirectory(prefix="dispycluster-bench-")
+        folder = Path(parts.enter_context(temporary))
         os.environ["DISPYCLUSTER_HOME"] = str(folder / "settings")
         if database == "postgres":
             os.environ["DATABASE_URL"] = parts.enter_context(postgres.server())

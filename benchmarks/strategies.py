@@ -72,7 +72,7 @@ def main() -> None:
             run(9 * options.slots, "least_connections")  # until all are measured on real work
         speeds = dict(Node.objects.values_list("name", "speed"))
         least = bound(options.jobs, options.slots)
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
         for strategy in STRATEGIES:
             took, by_node = run(options.jobs, strategy)
             found[strategy] = {"seconds": took, "times_the_bound": took / least, "jobs": by_node}

@@ -90,7 +90,12 @@ def claim(
         if not jobs:
             return []
         strategy = setting.read("strategy")
-        look_ahead(jobs, needs, views, strategy, times, now)
+        if foresees(jobs, strategy):  # a slow node's turn may come late in the queue
+            if len(jobs) == most < MOST:
+                jobs, needs = ready_jobs(now, views, MOST)
+            foresee_ends(views, times, now)
+        if any(needs[job.need].memory_mb for job in jobs):
+            promise_memory(views, needs)
         packed = list(pack(jobs, needs, views, strategy, times))
         open_attempts(packed, now)
     return packed
@@ -105,18 +110,12 @@ def busy() -> dict[int, int]:
     return taken
 
 
-def look_ahead(
-    jobs: list[Ready], needs: dict[int, placement.Need], views: list[NodeView],
-    strategy: str, times: RunTimes, now: datetime,
-) -> None:  # fmt: skip
-    """Tell the views what they must know of running jobs: memory promised, slots soon free."""
-    if any(needs[job.need].memory_mb for job in jobs):
-        promise_memory(views, needs)
-    if FORESEEING.intersection({strategy, *(job.strategy for job in jobs)}):
-        foresee_ends(views, times, now)
+def foresees(jobs: list[Ready], strategy: str) -> bool:
+    return bool(FORESEEING.intersection({strategy, *(job.strategy for job in jobs)}))
 
 
 def promise_memory(views: list[NodeView], needs: Mapping[int, placement.Need]) -> None:
+    """Tell the views how much memory the jobs that run there asked for."""
     by_id = {view.id: view for view in views}
     rows = Attempt.objects.filter(finished_at=None).order_by()
     for node, _, need in rows.values_list("node", "bundle", "job__need").distinct():
@@ -125,6 +124,7 @@ def promise_memory(views: list[NodeView], needs: Mapping[int, placement.Need]) -
 
 
 def foresee_ends(views: list[NodeView], times: RunTimes, now: datetime) -> None:
+    """Tell the views when their taken slots will be free, as far as run times are known."""
     by_id = {view.id: view for view in views}
     speeds = {view.id: view.speed for view in views}
     rows = Attempt.objects.filter(finished_at=None).order_by()

@@ -1,13 +1,14 @@
 """Breakers, canaries and speeds, through whole passes."""
 
+import math
 from datetime import datetime, timedelta
 
 import pytest
 
 from cluster.models import Node
 from jobs.dispatcher import Desk
-from jobs.models import Job, RunTime
-from jobs.runtimes import load
+from jobs.models import Attempt, Job, RunTime
+from jobs.runtimes import Stat, load
 from tests.factories import make_job, make_node, make_sweep
 from tests.fakes import FakeEngine
 from tests.jobs.conftest import Pass
@@ -180,3 +181,18 @@ def test_nodes_that_people_add_and_remove_reach_the_engine(
     Node.objects.filter(pk=node.pk).update(removed_at=now)
     one_pass(later(now, 4))
     assert engine.nodes == set()
+
+
+def test_a_slow_node_gets_its_share_late_in_the_queue(
+    engine: FakeEngine, one_pass: Pass, desk: Desk, now: datetime
+) -> None:
+    """Sixteen jobs are for the fast node's two slots; the slow one is worth its time after."""
+    fast, slow = make_node("fast", slots=2), make_node("slow")
+    sweep = make_sweep(60, now, strategy="earliest_finish")
+    for node, seconds in ((fast, 1.0), (slow, 15.0)):
+        desk.times.put(sweep.spec_id, node.pk, Stat(9, math.log(seconds)))
+    one_pass(now)
+    assert sorted(engine.address.values()) == [fast.address, fast.address, slow.address]
+    receipt = Attempt.objects.get(node=slow).placement
+    assert receipt["expected_seconds"] == 15.0
+    assert receipt["candidates"]["fast"] >= receipt["candidates"]["slow"] == 15.0
