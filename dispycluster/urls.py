@@ -18,9 +18,11 @@ urlpatterns = [
     path("language", login_not_required(set_language), name="set_language"),
     path("api/", include("jobs.api_urls")),
     path("api/", include("cluster.api_urls")),
+    path("api/", include("cluster.joining.api_urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", login_required(SpectacularSwaggerSplitView.as_view()), name="docs"),
     path("", include("jobs.urls")),
+    path("", include("cluster.joining.urls")),
     path("", include("cluster.urls")),
     path("", include("monitoring.urls")),
 ]
