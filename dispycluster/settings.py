@@ -212,14 +212,15 @@ LOGGING = {
         "not_503": {
             "()": "django.utils.log.CallbackFilter",
             "callback": lambda record: getattr(record, "status_code", None) != 503,
-        }
+        },
+        "masked": {"()": "cluster.joining.masking.Masked"},
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["not_503"],
+            "filters": ["not_503", "masked"],
         }
     },
     "root": {"handlers": ["console"], "level": DISPY_LOGLEVEL},

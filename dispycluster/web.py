@@ -1,7 +1,9 @@
 """gunicorn's settings: `gunicorn -c python:dispycluster.web dispycluster.wsgi`."""
 
+import logging
 import os
 
+from cluster.joining.masking import Masked
 from dispycluster import settings
 from dispycluster.supervisor import die_with_parent
 
@@ -20,6 +22,10 @@ loglevel = "warning"
 control_socket_disable = True
 # The heartbeat file must not wait for a slow disk.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
+# Its own logs, the access log too where somebody turns that on, hold no tokens of invitations.
+for name in ("gunicorn.error", "gunicorn.access"):
+    logging.getLogger(name).addFilter(Masked())
 
 
 def post_fork(server: object, worker: object) -> None:

@@ -10,6 +10,9 @@ import hashlib
 import io
 import re
 import secrets
+import subprocess
+import sys
+import tempfile
 import zipfile
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -144,3 +147,31 @@ def write(path: Path, data: bytes) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     draft.write_bytes(data)
     draft.replace(path)
+
+
+def fetch(machine: str, python: str, index: str = "") -> None:
+    """Download what is not pure Python for another kind of machine. Raises NoWheel.
+
+    From another index than pip's own it may be a file that our pins do not know: piwheels.
+    """
+    version, hashes = pins()["psutil"]
+    digests = "" if index else " ".join(f"--hash={digest}" for digest in hashes)
+    folder().mkdir(mode=0o700, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
+        wanted.write(f"psutil=={version} {digests}\n")
+        wanted.flush()
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        options = ["--no-deps", "--only-binary=:all:", "--dest", str(folder())]
+        target = [f"--python-version={python}", *(f"--platform={tag}" for tag in tags_of(machine))]
+        where = [f"--index-url={index}"] if index else []
+        command = [*pip, *options, *target, *where, "-r", wanted.name]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["pip said nothing"]
+        raise NoWheel(f"psutil for {machine}: {lines[-1]}")
+
+
+def tags_of(machine: str) -> list[str]:
+    """What wheels for it are called; the C library of most machines is younger than 2.17."""
+    old = [f"manylinux2014_{machine}", f"manylinux_2_17_{machine}", f"manylinux_2_28_{machine}"]
+    return [*old, f"linux_{machine}"]

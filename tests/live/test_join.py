@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -28,6 +29,8 @@ pytestmark = [
 ]
 NOBODY = 65534
 AS_ROOT = os.getuid() == 0
+PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+Done = subprocess.CompletedProcess[str]
 
 
 class Machine:
@@ -37,9 +40,10 @@ class Machine:
         self.home, self.address = home, address
         self.folder = home / ".local/share/dispycluster-node/pi-9"
 
-    def run(self, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, line: str, root: bool = False, **environment: str) -> Done:
+        """As nobody, or as ourselves where we are no root; `root`: as root all the same."""
         found = {
-            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+            "PATH": PATH,
             "HOME": str(self.home),
             # Nobody there: what is not served by the control room cannot be had.
             "PIP_INDEX_URL": "http://127.0.0.1:9/",
@@ -47,10 +51,11 @@ class Machine:
             **({} if AS_ROOT else {"DISPYCLUSTER_PYTHON": sys.executable}),
             **environment,
         }
-        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if AS_ROOT else {}
+        nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        user: Any = nobody if AS_ROOT and not root else {}
         return subprocess.run(
             ["sh", "-c", line], env=found, cwd=self.home, stdin=subprocess.DEVNULL, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, **user,  # type: ignore
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, **user,
         )  # fmt: skip
 
     def processes(self) -> list[int]:
@@ -176,3 +181,102 @@ def test_what_is_wrong_is_said_there_and_here_and_the_invitation_is_still_good(
     assert checks["packages"]["ok"] is None
     elsewhere = machine.run(made["line"], DISPYCLUSTER_ADDRESS="192.0.2.7")
     assert "192.0.2.7 is not an address of this machine" in elsewhere.stdout
+
+
+# Enough of systemctl for the script, which then believes in a systemd: units are started as they
+# say, in the background.
+SYSTEMCTL = """#!/bin/sh
+[ "$1" != --user ] || shift
+case $1 in
+    restart)
+        unit=$(ls "$HOME/.config/systemd/user/$2" "/etc/systemd/system/$2" 2> /dev/null)
+        user=$(sed -n s/^User=//p "$unit")
+        command=$(sed -n s/^ExecStart=//p "$unit")
+        setsid ${user:+runuser -u $user --} $command > /dev/null 2>&1 &
+        echo $! > "$HOME/started"
+        ;;
+    stop)
+        group=-$(cat "$HOME/started") && kill -s TERM -- $group
+        while kill -s 0 -- $group 2> /dev/null; do sleep 0.2; done
+        ;;
+esac
+exit 0
+"""
+
+
+def verified(unit: Path, home: Path, *options: str) -> str:
+    """What systemd itself has to say of the unit file, where it is installed."""
+    if not shutil.which("systemd-analyze"):
+        return ""
+    command = ["systemd-analyze", *options, "verify", "--man=no", str(unit)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={"PATH": PATH, "HOME": str(home)}
+    )
+    return "".join(line for line in done.stderr.splitlines() if unit.name in line)
+
+
+def test_with_a_systemd_of_the_user_it_is_a_service(
+    alone: Fleet, machine: Machine, web: Web
+) -> None:
+    bin_folder = machine.home / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "systemctl").write_text(SYSTEMCTL)
+    (bin_folder / "systemctl").chmod(0o755)
+    machine.home.chmod(0o755)
+    wishes = {"name": "pi-9", "address": machine.address, "slots": 1}
+    _, made, _ = web.ask("POST", "/api/cluster/invitations", wishes)
+    done = machine.run(made["line"], PATH=f"{bin_folder}:{PATH}")
+    assert done.returncode == 0, f"{done.stdout}\n{alone.logs()}"
+    assert "as a systemd service of its user" in done.stdout
+    unit = machine.home / ".config/systemd/user/dispycluster-node-pi-9.service"
+    text = unit.read_text()
+    assert "KillMode=control-group" in text and "Restart=always" in text
+    assert f"ExecStart={machine.folder}/start" in text
+    assert verified(unit, machine.home, "--user") == ""
+    removed = machine.run(f"{machine.folder}/remove", PATH=f"{bin_folder}:{PATH}")
+    assert removed.returncode == 0, removed.stdout
+    assert not unit.exists() and not machine.folder.exists() and not machine.processes()
+
+
+def unshared() -> bool:
+    return AS_ROOT and not subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode
+
+
+# In a name space of its own: what root changes in /etc and /opt is gone with it.
+AS_IF_ON_ITS_OWN = """
+mkdir {home}/etc {home}/bin && cp -a /etc/. {home}/etc && mount --bind {home}/etc /etc &&
+mount -t tmpfs none /opt && mount -t tmpfs none /run && mkdir -p /run/systemd/system || exit 9
+cp {home}/systemctl {home}/bin && chmod 755 {home}/bin/systemctl && export PATH={home}/bin:$PATH
+{line} || exit 8
+id dispycluster
+ps -eo user:20,args | grep "[n]ode.agent --host {address}"
+stat -c "%U %a" /opt/dispycluster-node/pi-9/secrets/secret /opt/dispycluster-node/pi-9/code
+cp /etc/systemd/system/dispycluster-node-pi-9.service {home}
+/opt/dispycluster-node/pi-9/remove || exit 7
+ls -A /opt
+id dispycluster
+"""
+
+
+@pytest.mark.skipif(not unshared(), reason="needs root and a mount name space")
+def test_root_makes_a_user_and_a_service_of_the_machine(
+    alone: Fleet, machine: Machine, web: Web
+) -> None:
+    (machine.home / "systemctl").write_text(SYSTEMCTL)
+    machine.home.chmod(0o755)
+    wishes = {"name": "pi-9", "address": machine.address, "slots": 1}
+    _, made, _ = web.ask("POST", "/api/cluster/invitations", wishes)
+    whole = AS_IF_ON_ITS_OWN.format(home=machine.home, address=machine.address, line=made["line"])
+    (machine.home / "whole.sh").write_text(whole)
+    done = machine.run(f"unshare -m sh {machine.home}/whole.sh", root=True)
+    assert "pi-9 is a node of the cluster." in done.stdout, f"{done.stdout}\n{alone.logs()}"
+    assert "as a systemd service, so also after a reboot" in done.stdout
+    assert "(dispycluster) gid=" in done.stdout
+    after = done.stdout.split("is a node of the cluster.")[1]
+    agents = [line for line in after.splitlines() if "node.agent" in line]
+    assert agents and {line.split()[0] for line in agents} == {"dispycluster"}, done.stdout
+    assert "dispycluster 600" in after and "root 755" in after
+    assert "no such user" in after and done.returncode == 1, done.stdout  # that of the last `id`
+    unit = machine.home / "dispycluster-node-pi-9.service"
+    assert "User=dispycluster" in unit.read_text()
+    assert "ProtectSystem=strict" in unit.read_text()
