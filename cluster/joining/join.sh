@@ -71,7 +71,8 @@ main() {
 find_python() {
     found=""
     for candidate in "${DISPYCLUSTER_PYTHON:-}" python3 python3.13 python3.12 python3.11; do
-        [ -n "$candidate" ] && command -v "$candidate" > /dev/null || continue
+        [ -n "$candidate" ] || continue
+        command -v "$candidate" > /dev/null || continue
         version=$("$candidate" -c 'import platform; print(platform.python_version())' 2> /dev/null) ||
             continue
         found="$found $version"
