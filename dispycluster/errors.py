@@ -1,5 +1,6 @@
 """What a request gets that went wrong: JSON under /api/, else a page."""
 
+import errno
 import sys
 
 from django.db import InterfaceError, OperationalError
@@ -16,12 +17,16 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """A database that does not answer is no fault of the program: 503, try again."""
-    away = isinstance(sys.exc_info()[1], OperationalError | InterfaceError)
-    status = 503 if away else 500
+    """Neither a database that does not answer nor a full disk is a fault of the program."""
+    error = sys.exc_info()[1]
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    away = isinstance(error, OperationalError | InterfaceError)
+    status = 507 if full else 503 if away else 500
     if request.path.startswith("/api/"):
         words = _("Something broke here.")
-        if away:
+        if full:
+            words = _("There is no space left on this machine's disk; nothing was kept.")
+        elif away:
             words = _("The database does not answer; try again.")
         response: HttpResponse = JsonResponse({"detail": words}, status=status)
     else:

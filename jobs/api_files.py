@@ -30,10 +30,15 @@ class FileList(APIView):
         sent: Any = request.data
         if "file" not in sent:
             raise ValidationError({"file": [_("Send the bytes as the body, or as this field.")]})
+        chunks = sent["file"].chunks()
         try:
-            file = files.store(sent["file"].chunks(), request.user, timezone.now())
+            file = files.store(chunks, request.user, timezone.now())
         except files.TooLarge as error:
             raise ValidationError({"file": [str(error)]}) from None
+        except OSError:
+            for _chunk in chunks:  # a client that still sends would not hear our answer
+                pass
+            raise
         return Response(FileOut(file).data, status=status.HTTP_201_CREATED)
 
 

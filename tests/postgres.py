@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ACCOUNT = "postgres"  # whose server it is where we are root: PostgreSQL refuses to run as root
+HASTY = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+SAFE = ["fsync=off"]  # a commit outlives the server, if not the machine
 
 
 def binaries() -> Path | None:
@@ -22,40 +24,68 @@ def binaries() -> Path | None:
     return candidates[0].parent if candidates else None
 
 
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Run a fresh server on a free loopback port; yields its DATABASE_URL."""
-    folder = binaries()
-    if folder is None:
-        raise SystemExit("PostgreSQL's programs are not on this machine: apt install postgresql")
-    home = Path(tempfile.mkdtemp(prefix="dispycluster-postgres-"))
-    as_account = []
-    if os.geteuid() == 0:
-        shutil.chown(home, ACCOUNT)
-        as_account = ["runuser", "-u", ACCOUNT, "--"]
-    port = free_port()
-    settings = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-    settings += [f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
-    options = " ".join(f"-c {setting}" for setting in settings)
-    data = str(home / "data")
+class Server:
+    """Stopped and started at will, always at the same port with the same data."""
 
-    def run(program: str, *arguments: str) -> None:
-        argv = [*as_account, str(folder / program), *arguments]
+    def __init__(self, home: Path, settings: Sequence[str]) -> None:
+        folder = binaries()
+        if folder is None:
+            raise SystemExit(
+                "PostgreSQL's programs are not on this machine: apt install postgresql"
+            )
+        self.folder, self.home = folder, home
+        self.as_account: list[str] = []
+        if os.geteuid() == 0:
+            shutil.chown(home, ACCOUNT)
+            self.as_account = ["runuser", "-u", ACCOUNT, "--"]
+        port = free_port()
+        place = [f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+        self.options = " ".join(f"-c {setting}" for setting in [*settings, *place])
+        self.url = f"postgres://{ACCOUNT}@127.0.0.1:{port}/postgres"
+        self.up = False
+        self.run("initdb", "-U", ACCOUNT, "-A", "trust", "-E", "UTF8", "--no-sync")
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        self.run("pg_ctl", "-o", self.options, "-l", str(self.home / "log"), "-w", "start")
+        self.up = True
+
+    def stop(self, mode: str = "fast") -> None:
+        """fast: sessions are told to go. immediate: like a crash."""
+        self.run("pg_ctl", "-m", mode, "-w", "stop")
+        self.up = False
+
+    def run(self, program: str, *arguments: str) -> None:
+        data = str(self.home / "data")
+        argv = [*self.as_account, str(self.folder / program), "-D", data, *arguments]
         done = subprocess.run(
-            argv, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            argv, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
         if done.returncode:
             raise SystemExit(f"{program} failed:\n{done.stdout}{done.stderr}")
 
+
+@contextlib.contextmanager
+def running(settings: Sequence[str] = SAFE) -> Iterator[Server]:
+    """A fresh server on a free loopback port, for tests that stop it."""
+    home = Path(tempfile.mkdtemp(prefix="dispycluster-postgres-"))
     try:
-        run("initdb", "-D", data, "-U", ACCOUNT, "-A", "trust", "-E", "UTF8", "--no-sync")
-        run("pg_ctl", "-D", data, "-o", options, "-l", str(home / "log"), "-w", "start")
+        made = Server(home, settings)
+        made.start()
         try:
-            yield f"postgres://{ACCOUNT}@127.0.0.1:{port}/postgres"
+            yield made
         finally:
-            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            if made.up:
+                made.stop("immediate")
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def server() -> Iterator[str]:
+    """Run a fresh server on a free loopback port; yields its DATABASE_URL."""
+    with running(HASTY) as made:
+        yield made.url
 
 
 def free_port() -> int:
