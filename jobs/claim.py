@@ -72,12 +72,13 @@ class Bundle:
 
 def claim(
     epoch: int, now: datetime, times: RunTimes, refused: set[int],
-    elsewhere: Mapping[int, int], most: int = MOST,
+    elsewhere: Mapping[int, int], unsent: set[int], most: int = MOST,
 ) -> list[Bundle]:  # fmt: skip
     """Open one attempt for each ready job that a node can take now.
 
     `refused`: nodes that just turned a bundle away and rest for a moment. `elsewhere`: slots
-    taken, by node, of which no attempt knows.
+    taken, by node, of which no attempt knows. `unsent`: gets the bundles' ids before the commit,
+    since a connection that breaks in it leaves open whether they exist.
     """
     with transaction.atomic():
         lease.fence("dispatcher", epoch)
@@ -98,6 +99,7 @@ def claim(
             promise_memory(views, needs)
         packed = list(pack(jobs, needs, views, strategy, times))
         open_attempts(packed, now)
+        unsent.update(bundle.id for bundle in packed)
     return packed
 
 

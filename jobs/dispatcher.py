@@ -65,6 +65,7 @@ class Desk:
     times: RunTimes = field(default_factory=RunTimes)
     events: list[Event] = field(default_factory=list)  # taken, not yet committed
     readings: dict[str, NodeReading] = field(default_factory=dict)
+    unsent: set[int] = field(default_factory=set)  # bundles claimed, as far as we know
     resting: dict[int, datetime] = field(default_factory=dict)  # node -> until
     cancelling: set[int] = field(default_factory=set)  # bundles
     appetite: int = 16
@@ -93,7 +94,8 @@ def take_news(engine: Carrier, desk: Desk, now: datetime) -> int:
             desk.events.append(event)
     if not desk.events:
         return 0
-    if any(isinstance(event, BundleEnded) for event in desk.events):
+    ended = {event.bundle for event in desk.events if isinstance(event, BundleEnded)}
+    if ended - desk.health.flights.keys():
         failpoints.reach("before-record")
     try:
         write_news(desk.events, engine, desk, now)
@@ -202,12 +204,14 @@ def cancel(engine: Carrier, desk: Desk) -> int:
 
 def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     """Claim, commit, then send."""
+    if desk.unsent:
+        take_back(desk, set(desk.unsent), "the database went away before it was sent", now)
     if desk.note:
         return 0
     desk.resting = {node: until for node, until in desk.resting.items() if until > now}
     packed = claim(
         desk.epoch, now, desk.times, set(desk.resting), desk.health.busy(),
-        min(MOST, desk.appetite),
+        desk.unsent, min(MOST, desk.appetite),
     )  # fmt: skip
     if not packed:
         return 0
@@ -215,8 +219,11 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     specs = Spec.objects.in_bulk({job.spec for bundle in packed for job in bundle.jobs})
     for bundle in packed:
         text, needed = parcel(bundle, specs)
-        if not engine.send(bundle.id, bundle.choice.node.address, text, needed):
-            turned_away(bundle, desk, now)
+        if engine.send(bundle.id, bundle.choice.node.address, text, needed):
+            desk.unsent.discard(bundle.id)
+        else:
+            desk.resting[bundle.node] = now + timedelta(seconds=REST_SECONDS)
+            take_back(desk, {bundle.id}, "the node had no free slot after all", now)
     failpoints.reach("after-send")
     claimed = sum(len(bundle.jobs) for bundle in packed)
     desk.appetite = max(16, 4 * claimed)
@@ -243,16 +250,16 @@ def parcel(bundle: Bundle, specs: dict[int, Spec]) -> tuple[str, list[tuple[str,
     return text, [(digest, files.path(digest)) for digest in sorted(digests)]
 
 
-def turned_away(bundle: Bundle, desk: Desk, now: datetime) -> None:
-    """The node would not take it: back into the queue at no cost, and the node rests a moment."""
-    desk.resting[bundle.node] = now + timedelta(seconds=REST_SECONDS)
-    back = [
-        Closing(pk, Outcome.RELEASED, error="the node had no free slot after all")
-        for pk in bundle.attempts.values()
-    ]
+def take_back(desk: Desk, bundles: set[int], why: str, now: datetime) -> None:
+    """Bundles that were never sent, if they were claimed at all: into the queue at no cost."""
     with transaction.atomic():
         lease.fence("dispatcher", desk.epoch)
+        attempts = Attempt.objects.filter(bundle__in=bundles, finished_at=None)
+        back = [
+            Closing(pk, Outcome.RELEASED, error=why) for pk in attempts.values_list("pk", flat=True)
+        ]
         lifecycle.close(back, now)
+    desk.unsent -= bundles
 
 
 def beat(engine: Carrier, desk: Desk, now: datetime) -> None:

@@ -2,14 +2,15 @@
 
 import math
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from cluster.engine.events import NodeGone, NodeReading, NodeSeen, NodeTrouble
 from cluster.models import Node
-from jobs import lease, lifecycle
+from jobs import dispatcher, lease, lifecycle
 from jobs.dispatcher import Desk, run_once, take_news
 from jobs.models import Attempt, Job, Output
 from jobs.runtimes import Stat
@@ -324,3 +325,51 @@ def test_the_hot_path_takes_a_fixed_number_of_statements(
         counts.append((len(queries), len(more)))
     assert size > 20
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_claim_whose_commit_was_cut_off_is_taken_back_and_made_again(
+    engine: FakeEngine, one_pass: Pass, desk: Desk, now: datetime, monkeypatch: Any, committed: bool
+) -> None:
+    """Whether or not it is there, nothing of it was sent."""
+    make_node()
+    job = make_job(now, on_lost="fail")
+    real = dispatcher.claim
+
+    def cut_off(*args: Any) -> Any:
+        with transaction.atomic():
+            real(*args)
+            if not committed:
+                transaction.set_rollback(True)
+        raise OperationalError("the connection broke")
+
+    monkeypatch.setattr(dispatcher, "claim", cut_off)
+    with pytest.raises(OperationalError):
+        one_pass(now)
+    assert not engine.sent
+    monkeypatch.setattr(dispatcher, "claim", real)
+    one_pass(now + timedelta(seconds=1))
+    job.refresh_from_db()
+    assert (job.state, job.charged) == ("running", 0)
+    assert outcomes(job) == (["released", None] if committed else [None])
+    assert engine.attempts(engine.only()) == [job.attempts.latest("number").pk]
+    assert not desk.unsent
+
+
+def test_bundles_not_yet_sent_when_the_database_goes_are_taken_back(
+    engine: FakeEngine, one_pass: Pass, desk: Desk, now: datetime, monkeypatch: Any
+) -> None:
+    make_node("a")
+    make_node("b")
+    jobs = [make_job(now), make_job(now)]
+
+    def away(*args: Any) -> Any:
+        raise OperationalError("the connection broke")
+
+    monkeypatch.setattr(dispatcher, "parcel", away)
+    with pytest.raises(OperationalError):
+        one_pass(now)
+    monkeypatch.undo()
+    one_pass(now + timedelta(seconds=1))
+    assert len(engine.sent) == 2
+    assert [outcomes(job) for job in jobs] == [["released", None]] * 2
