@@ -17,7 +17,7 @@ from typing import Any
 import dispy
 from pycos import Task
 
-from node import fixes, leftovers, passport, tls, transfer
+from node import fixes, leftovers, passport, reading, tls, transfer
 from node.fixes import FRAME_LIMIT, SIGN_PREFIX, Steps
 
 log = logging.getLogger("node")
@@ -79,7 +79,7 @@ def load() -> Any:
 def avail_info(cpu: float, memory: int, disk: int, swap: float) -> Any:
     """dispy's reading of the machine, with ours and the passport riding along."""
     info = dispy.DispyNodeAvailInfo(cpu, memory, disk, swap)
-    info.passport, info.reading = PASSPORT, passport.reading()
+    info.passport, info.reading = PASSPORT, reading.reading()
     return info
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import platform
+import shutil
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 AGENT_VERSION = "1.0"
+PACKAGES = [
+    "numpy", "scipy", "pandas", "polars", "matplotlib", "scikit-learn", "scikit-image", "pillow",
+    "opencv-python", "torch", "tensorflow", "jax", "numba", "sympy", "networkx", "biopython",
+    "requests", "httpx", "lxml", "dispy", "pycos", "psutil",
+]  # fmt: skip
+PROGRAMS = [
+    "ffmpeg", "convert", "magick", "gcc", "g++", "make", "cmake", "git", "R", "julia", "node",
+    "java", "go", "rustc", "octave", "blender", "docker", "podman", "nvidia-smi",
+]  # fmt: skip
 
 
 def describe() -> dict[str, Any]:
@@ -25,9 +35,21 @@ def describe() -> dict[str, Any]:
         "physical_cores": psutil.cpu_count(logical=False),
         "memory_total": psutil.virtual_memory().total,
         "swap_total": psutil.swap_memory().total,
+        "max_mhz": max_mhz(),
         "booted_at": psutil.boot_time(),
+        "packages": packages(),
+        "programs": programs(),
+        "gpu": gpus(),
     }
-    return {name: value for name, value in facts.items() if value not in (None, "")}
+    return {name: value for name, value in facts.items() if value not in (None, "", [], {})}
+
+
+def max_mhz() -> float | None:
+    try:
+        frequency = psutil.cpu_freq()
+    except (OSError, NotImplementedError):
+        return None
+    return round(frequency.max) if frequency and frequency.max else None
 
 
 def os_name() -> str:
@@ -57,25 +79,33 @@ def board() -> str | None:
         return None
 
 
-def reading() -> dict[str, Any]:
-    """What changes: goes with every pulse."""
-    memory = psutil.virtual_memory()
-    facts = {
-        "memory_total": memory.total,
-        "load_1": os.getloadavg()[0],
-        "temperature": temperature(),
-    }
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def temperature() -> float | None:
-    """The hottest thermal zone in degrees Celsius."""
-    hottest: float | None = None
-    for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
+def packages() -> dict[str, str]:
+    """Versions of those on our list that jobs here can import."""
+    found = {}
+    for name in PACKAGES:
         try:
-            degrees = int(zone.read_text()) / 1000
-        except (OSError, ValueError):
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
             continue
-        if -50 < degrees < 200 and (hottest is None or degrees > hottest):
-            hottest = degrees
-    return hottest
+    return found
+
+
+def programs() -> list[str]:
+    return [name for name in PROGRAMS if shutil.which(name)]
+
+
+def gpus(root: Path = Path("/")) -> list[str]:
+    """NVIDIA's by name; any other that can compute or render by its kernel driver."""
+    found = []
+    for file in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
+        try:
+            lines = file.read_text().splitlines()
+        except (OSError, UnicodeDecodeError):
+            continue
+        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
+        found += models or ["NVIDIA"]
+    for node in sorted((root / "sys/class/drm").glob("renderD*/device/driver")):
+        driver = node.resolve().name
+        if driver != "nvidia":
+            found.append(driver)
+    return found

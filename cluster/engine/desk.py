@@ -5,6 +5,7 @@ Called from the caller's thread and from dispy's two; everything is under one lo
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from node.fixes import DISPY_VERSION
 DIED = "the runner died without an answer"
 CANCEL_AGAIN_SECONDS = 1.0
 UNTRACKED_SECONDS = 5.0  # in flight for us, but not for dispy
+MOST_VALUES = 60  # that a node may tell of itself, at each level
+MOST_TEXT = 300  # characters of each
+FARTHEST_SKEW = 1e9
 SETTLED_SECONDS = 3.0  # a bundle sent more recently may be missing from a node's list
 
 
@@ -52,6 +56,7 @@ class Desk:
         self.up: set[str] = set()  # nodes that the caller was told of
         self.open: set[str] = set()  # of these, the ones saved in our identity
         self.passports: dict[str, dict[str, Any]] = {}
+        self.round_trips: dict[str, float] = {}  # milliseconds
         self.troubles: dict[str, str] = {}
         self.names: Names
         self.link: Any
@@ -121,9 +126,15 @@ class Desk:
                 elif now - flight.untracked_at > UNTRACKED_SECONDS:
                     self.gone(bundle, "dispy lost it")
 
-    def to_audit(self) -> set[str]:
+    def to_audit(self, everybody: bool) -> set[str]:
+        """Nodes with bundles, or all that are up."""
         with self.lock:
-            return {flight.ip for flight in self.flights.values() if flight.ip in self.up}
+            at_work = {flight.ip for flight in self.flights.values()}
+            return set(self.up) if everybody else at_work & self.up
+
+    def timed(self, ip: str, seconds: float) -> None:
+        """How long the node took to answer a question, connecting included."""
+        self.round_trips[ip] = round(1000 * seconds, 1)
 
     def in_doubt(self, ip: str) -> list[int]:
         """Bundles that the node did not list when it was last asked."""
@@ -202,7 +213,10 @@ class Desk:
     def reading(self, ip: str, info: Any) -> None:
         address = self.names.address_of(ip)
         if address:
-            self.inbox.put_reading(read(address, info))
+            found = read(address, info)
+            if ip in self.round_trips:
+                found.extras["round_trip_ms"] = self.round_trips[ip]
+            self.inbox.put_reading(found)
 
     # What dispy calls, in its worker thread, with copies
 
@@ -234,20 +248,47 @@ def last_line(text: Any) -> str:
 
 
 def plain(values: Any) -> dict[str, Any]:
-    """A node's own words about itself, as far as they are short plain values."""
+    """A node's own words about itself: short plain values, or short lists and tables of them."""
     if not isinstance(values, dict):
         return {}
-    return {
-        name: value[:300] if isinstance(value, str) else value
-        for name, value in list(values.items())[:40]
-        if isinstance(name, str) and isinstance(value, str | int | float | bool)
-    }
+    found: dict[str, Any] = {}
+    for name, value in list(values.items())[:MOST_VALUES]:
+        if type(name) is not str:
+            continue
+        if isinstance(value, dict):
+            inner = list(value.items())[:MOST_VALUES]
+            kept = {clean(k): scalar(v) for k, v in inner if type(k) is str}
+            found[clean(name)] = {k: v for k, v in kept.items() if v is not None}
+        elif isinstance(value, list):
+            scalars = [scalar(item) for item in value[:MOST_VALUES]]
+            found[clean(name)] = [item for item in scalars if item is not None]
+        elif (kept_value := scalar(value)) is not None:
+            found[clean(name)] = kept_value
+    return found
+
+
+def scalar(value: Any) -> str | int | float | bool | None:
+    """The value, if any database takes it as JSON."""
+    if type(value) is str:
+        return clean(value)
+    if type(value) is float:
+        return value if math.isfinite(value) else None
+    if type(value) is int:
+        return value if abs(value) < 2**62 else None
+    return value if type(value) is bool else None
+
+
+def clean(text: str) -> str:
+    return text[:MOST_TEXT].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def read(address: str, info: Any) -> NodeReading:
     extras = plain(getattr(info, "reading", None))
     cpu_free, swap_free = number(info, "cpu"), number(info, "swap")
-    total = extras.pop("memory_total", None)
+    total, clock = extras.pop("memory_total", None), extras.pop("clock", None)
+    if type(clock) in (int, float):  # its latency is in it
+        skew = max(-FARTHEST_SKEW, min(FARTHEST_SKEW, clock - time.time()))
+        extras["clock_skew_seconds"] = round(skew, 1)
     return NodeReading(
         address=address,
         cpu_percent_used=None if cpu_free is None else round(100.0 - cpu_free, 1),

@@ -124,6 +124,7 @@ class Sending:
         except (OSError, ValueError) as error:
             log.info("%s could not be asked for its jobs: %s", ip, error)
         else:
+            self.desk.timed(ip, time.monotonic() - asked_at)
             self.desk.audited(ip, known, never, asked_at)
 
     def ask_jobs(self, node: Any, in_doubt: list[int], timeout: float = 5.0) -> Steps:

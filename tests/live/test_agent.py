@@ -7,6 +7,7 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.live.rig import SECRET, Rig, bundle_text, living_in, new_bundle, wait_for
 
@@ -105,3 +106,15 @@ def test_jobs_that_kill_the_warm_process_do_not_break_the_node(rig: Rig) -> None
     again = new_bundle()
     assert driver.send(again, agent.address, bundle_text(again, "true"))
     driver.answer(again)
+
+
+def test_an_idle_node_tells_how_it_is_and_how_long_it_takes_to_answer(rig: Rig) -> None:
+    agent = rig.agent()
+    driver = rig.driver(agent)
+    deadline = time.monotonic() + 20
+    extras: dict[str, Any] = {}
+    while "round_trip_ms" not in extras:
+        extras = driver.until("NodeReading", deadline - time.monotonic())["extras"]
+    assert 0 < extras["round_trip_ms"] < 2000
+    assert abs(extras["clock_skew_seconds"]) < 5
+    assert extras["load_1"] >= 0
