@@ -93,6 +93,8 @@ class InvitationDetail(APIView):
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:
-        """Revoke it: its line is worthless from now on. A node that has joined stays one."""
-        invitations.revoke(get_object_or_404(Invitation, pk=pk), timezone.now())
+        """Revoke it: its line is worthless from now on. One that was used answers 409."""
+        row = get_object_or_404(Invitation, pk=pk)
+        if not invitations.revoke(row, timezone.now()) and row.used_at:
+            return Response({"detail": invitations.USED}, status=status.HTTP_409_CONFLICT)
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_lazy
 
 from cluster.models import Invitation, Node
 
@@ -14,6 +15,7 @@ LIFE = timedelta(minutes=15)
 REPORTS = timedelta(minutes=15)  # beyond that a node may still say how it goes, nothing else
 TOKEN_BYTES = 32
 KEPT = timedelta(days=30)
+USED = gettext_lazy("It is used already: that machine has the secret. Remove it as a node.")
 
 
 def digest_of(token: str) -> str:
@@ -62,8 +64,9 @@ def use(invitation: Invitation, now: datetime) -> bool:
 
 
 def revoke(invitation: Invitation, now: datetime) -> bool:
-    """Make it worthless. A node that has the secret already keeps it: that is not undone here."""
-    return bool(Invitation.objects.filter(pk=invitation.pk, revoked_at=None).update(revoked_at=now))
+    """Make it worthless. False where that is done already, or too late: then it is used."""
+    idle = Invitation.objects.filter(pk=invitation.pk, used_at=None, revoked_at=None)
+    return bool(idle.update(revoked_at=now))
 
 
 def note(invitation: Invitation, check: str, ok: bool, now: datetime, **facts: Any) -> None:

@@ -63,8 +63,11 @@ def live(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @user_passes_test(staff)
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    if invitations.revoke(found(pk), timezone.now()):
+    row = found(pk)
+    if invitations.revoke(row, timezone.now()):
         messages.success(request, _("The invitation is revoked: its line is worthless now."))
+    elif row.used_at:
+        messages.error(request, invitations.USED)
     return redirect("join")
 
 
@@ -78,7 +81,6 @@ def show(request: HttpRequest, row: Invitation, now: datetime, **more: str) -> H
     context["warnings"] = warnings(request)
     response = render(request, "cluster/join_one.html", {**context, **more})
     response["Cache-Control"] = "no-store"
-    response["Referrer-Policy"] = "no-referrer"
     return response
 
 
