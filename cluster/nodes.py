@@ -19,6 +19,7 @@ from cluster.models import Node
 
 SILENT = timedelta(seconds=15)  # unheard for so long: suspect
 MOST_SLOTS = 1000
+RESERVED = ("join",)  # a page beside the nodes' own
 HEARD = ["name", "slots", "auto_tags", "cpus", "platform", "version", "patched", "passport",
          "online", "trouble", "last_seen_at"]  # fmt: skip
 
@@ -257,7 +258,7 @@ def free_name(wanted: str, pk: int | None = None) -> str:
     """That name, fit for a URL, or with a number behind it where another node has it."""
     wanted = fit_name(wanted) or "node"
     others = Node.objects.exclude(pk=pk) if pk else Node.objects.all()
-    taken = set(others.values_list("name", flat=True))
+    taken = {*others.values_list("name", flat=True), *RESERVED}
     name, number = wanted, 1
     while name in taken:
         number += 1
@@ -274,6 +275,8 @@ def checked_name(name: str, node: Node) -> str:
     if not name or name != fit_name(name):
         message = _("Use letters, digits and . _ - alone, 90 at most, a letter or digit first.")
         raise Refused(message, "name")
+    if name in RESERVED:
+        raise Refused(_("“%(name)s” is a page of ours; choose another.") % {"name": name}, "name")
     others = Node.objects.filter(name__iexact=name).exclude(pk=node.pk)
     if other := others.first():
         text = _("The node at %(address)s has this name; choose another.")

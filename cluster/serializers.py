@@ -11,6 +11,9 @@ from jobs.serializers import StrictSerializer
 # Plain strings in the schema: an enum of this name is the jobs' already.
 STATES = "online, suspect, draining, drained, quarantined or offline"
 BREAKER_STATES = "closed, open or half-open"
+WORDS = serializers.ListField(
+    child=serializers.CharField(help_text=", ".join(condition.THROTTLING)), allow_null=True
+)
 
 
 class CanaryOut(serializers.Serializer):
@@ -57,6 +60,8 @@ class NodeHealthOut(serializers.Serializer):
     dispatch_ms = serializers.FloatField(allow_null=True)
     temperature = serializers.SerializerMethodField(help_text="degrees Celsius")
     throttled = serializers.SerializerMethodField(help_text="null: it cannot tell")
+    throttled_since_boot = serializers.SerializerMethodField(help_text="at any time since then")
+    scratch_read_only = serializers.SerializerMethodField(help_text="jobs have no place to write")
 
     def get_state(self, node: Node) -> str:
         return nodes.state(node, self.busy_of(node), self.context["now"])
@@ -78,13 +83,16 @@ class NodeHealthOut(serializers.Serializer):
     def get_temperature(self, node: Node) -> float | None:
         return condition.number(node.reading, "temperature")
 
-    @extend_schema_field(
-        serializers.ListField(
-            child=serializers.ChoiceField(choices=list(condition.BITS.values())), allow_null=True
-        )
-    )
+    @extend_schema_field(WORDS)
     def get_throttled(self, node: Node) -> list[str] | None:
         return condition.throttled(node.reading)
+
+    @extend_schema_field(WORDS)
+    def get_throttled_since_boot(self, node: Node) -> list[str] | None:
+        return condition.throttled(node.reading, "throttled_since_boot")
+
+    def get_scratch_read_only(self, node: Node) -> bool | None:
+        return condition.flag(node.reading, "scratch_read_only")
 
 
 class NodeOut(NodeHealthOut, serializers.ModelSerializer):
@@ -100,9 +108,10 @@ class NodeOut(NodeHealthOut, serializers.ModelSerializer):
             "name", "address", "state", "slots", "slots_set", "busy", "tags", "auto_tags",
             "draining", "drain_reason", "trouble", "cpus", "platform", "version", "patched",
             "passport", "cpu_percent", "load_1", "memory_free", "memory_total", "disk_free",
-            "swap_percent", "temperature", "throttled", "heartbeat_age_seconds", "round_trip_ms",
-            "clock_skew_seconds", "dispatch_ms", "canary", "breaker", "performance",
-            "last_seen_at", "added_at", "added_by",
+            "swap_percent", "temperature", "throttled", "throttled_since_boot",
+            "scratch_read_only", "heartbeat_age_seconds", "round_trip_ms", "clock_skew_seconds",
+            "dispatch_ms", "canary", "breaker", "performance", "last_seen_at", "added_at",
+            "added_by",
         ]  # fmt: skip
 
     def get_busy(self, node: Node) -> int:

@@ -105,6 +105,7 @@ def refusal(act: Any, *args: Any, **named: Any) -> tuple[str, str]:
         ({"name": "a/b"}, "name"),
         ({"name": "x" * 91}, "name"),
         ({"name": "-x"}, "name"),
+        ({"name": "join"}, "name"),
         ({"slots": 0}, "slots"),
         ({"slots": 1001}, "slots"),
         ({"tags": ["os:x"]}, "tags"),

@@ -70,14 +70,16 @@ def test_a_node_tells_everything_that_was_heard(viewer: APIClient, now: datetime
         memory_total=2**32, dispatch_ms=12.5, canary_at=now, speed=1.5, speed_samples=3,
         speed_evidence=evidence, breaker_opened_at=now, breaker_reason="3 jobs lost",
         breaker_openings=2, breaker_probe_at=now - timedelta(seconds=1),
-        reading={"load_1": 0.5, "temperature": 71.2, "throttled": 0x50000, "round_trip_ms": 1.5,
-                 "clock_skew_seconds": -0.25},
+        reading={"load_1": 0.5, "temperature": 71.2, "throttled": [],
+                 "throttled_since_boot": ["under_voltage"], "scratch_read_only": False,
+                 "round_trip_ms": 1.5, "clock_skew_seconds": -0.25},
     )  # fmt: skip
     node = call(viewer, "get", f"{NODES}/pi-4").json()
     assert 3 <= node["heartbeat_age_seconds"] < 10
     figures = ("load_1", "temperature", "round_trip_ms", "clock_skew_seconds", "dispatch_ms")
     assert [node[name] for name in figures] == [0.5, 71.2, 1.5, -0.25, 12.5]
-    assert node["throttled"] == ["under_voltage_before", "throttled_before"]
+    assert (node["throttled"], node["throttled_since_boot"]) == ([], ["under_voltage"])
+    assert node["scratch_read_only"] is False
     assert node["performance"] == {"speed": 1.5, "samples": 3, "evidence": evidence}
     assert node["state"] == "quarantined"
     assert (node["breaker"]["state"], node["breaker"]["openings"]) == ("half-open", 2)
