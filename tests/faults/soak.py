@@ -5,7 +5,9 @@ Not collected by the ordinary suite: it is run by its path.
 
 import os
 import random
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -40,15 +42,20 @@ pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    tasks = tmp_path / "tasks"
+def scene() -> Iterator[Scene]:
+    # Not pytest's folder, which a later run of anybody's tests clears away.
+    folder = Path(tempfile.mkdtemp(prefix="dispycluster-soak-"))
+    tasks = folder / "tasks"
     tasks.mkdir()
     (tasks / "soaking.py").write_text(TASKS)
-    with fleet(tmp_path, nodes=NODES, slots=2) as made:
+    with fleet(folder, nodes=NODES, slots=2) as made:
         made.environment["DISPYCLUSTER_TASKS"] = str(tasks)
         web = Web(made)
         web.sign_in(factories.make_user("soak", is_staff=True))
-        yield Scene(made, web, Load(web, tmp_path / "ledger", SEED), random.Random(SEED))
+        scene = Scene(made, web, Load(web, folder / "ledger", SEED), random.Random(SEED))
+        yield scene
+    if scene.good:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.timeout(MINUTES * 60 + 1200)
@@ -82,6 +89,7 @@ def test_soak(scene: Scene) -> None:
     for line in [*found.violations[:50], *explain(found.jobs, scene.load.ledger)]:
         print(line)
     assert not found.violations, f"{len(found.violations)} violations; logs in {scene.fleet.folder}"
+    scene.good = True
 
 
 def up(scene: Scene) -> None:

@@ -45,6 +45,7 @@ class Scene:
     dice: random.Random
     strikes: list[Strike] = field(default_factory=list)
     clear_at: float = 0.0
+    good: bool = False  # nothing was found: the logs may go
 
     def struck(self, kind: str, node: str = "") -> None:
         self.strikes.append(Strike(kind, timezone.now(), node))
@@ -132,19 +133,21 @@ def freeze_between(fleet: Fleet) -> None:
     """SIGSTOP between two transactions; on PostgreSQL one may hold the lease's row."""
     for _ in range(50):
         freeze_between_transactions(fleet)
-        if connection.vendor != "postgresql" or not held_rows():
+        if connection.vendor != "postgresql" or not in_the_middle():
             return
         fleet.signal("dispatcher", signal.SIGCONT)
+        time.sleep(0.1)  # to get on with it
     raise AssertionError("it was never between two transactions")
 
 
-def held_rows() -> bool:
-    """Does a session do nothing in the middle of a transaction?"""
-    time.sleep(0.2)
+def in_the_middle() -> bool:
+    """Does a transaction last longer than any of those that go on?"""
+    time.sleep(0.3)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND state LIKE 'idle in transaction%' AND state_change < now() - interval '0.1 s'"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            " AND xact_start < now() - interval '0.25 s'"
         )
         return bool(cursor.fetchone()[0])
 
