@@ -120,6 +120,11 @@ if SQLITE:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
         " PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY;",
     }
+else:
+    # A process that freezes amid a transaction must not keep its locks: the next one waits.
+    frozen = "-c idle_in_transaction_session_timeout=10s"
+    options = DATABASES["default"].setdefault("OPTIONS", {})
+    options["options"] = f"{options.get('options', '')} {frozen}".strip()
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

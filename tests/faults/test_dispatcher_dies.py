@@ -1,14 +1,15 @@
 """F1 to F4 and F22: the dispatcher is killed at the worst moments, doubled and stopped."""
 
 import contextlib
+import random
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from jobs import lease
 from jobs.models import Attempt, Job, Lease
@@ -141,11 +142,23 @@ def test_f04_a_standby_takes_over_from_the_dead(two_nodes: Fleet, tmp_path: Path
 def test_f04_a_frozen_dispatcher_is_replaced_and_writes_nothing(
     two_nodes: Fleet, tmp_path: Path
 ) -> None:
+    frozen_and_replaced(two_nodes, tmp_path, writable)
+
+
+def test_f04_a_dispatcher_frozen_amid_a_transaction_keeps_its_locks_for_seconds_only(
+    two_nodes: Fleet, tmp_path: Path
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("whoever freezes amid a write to SQLite holds its one lock")
+    frozen_and_replaced(two_nodes, tmp_path, lambda: not lease_is_free())
+
+
+def frozen_and_replaced(two_nodes: Fleet, tmp_path: Path, moment: Callable[[], bool]) -> None:
     ledger = tmp_path / "ledger"
     two_nodes.start_dispatcher("standby", "--standby")
     first = ended(ledger_job(ledger, "true", on_lost="fail"))
     before = epoch()
-    freeze_between_transactions(two_nodes)
+    freeze_when(two_nodes, moment)
     started = time.monotonic()
     wait_for(lambda: epoch() > before, 20, f"the lease\n{two_nodes.logs()}")
     took_over = time.monotonic() - started
@@ -162,18 +175,32 @@ def test_f04_a_frozen_dispatcher_is_replaced_and_writes_nothing(
 
 def freeze_between_transactions(made: Fleet) -> None:
     """SIGSTOP, at a moment at which it does not hold the database's lock."""
-    for _ in range(50):
+    freeze_when(made, writable)
+
+
+def freeze_when(made: Fleet, moment: Callable[[], bool]) -> None:
+    for _ in range(500):
         made.signal("dispatcher", signal.SIGSTOP)
-        if writable():
+        if moment():
             return
         made.signal("dispatcher", signal.SIGCONT)
-    raise AssertionError("it was never between two transactions")
+        time.sleep(random.uniform(0, 0.02))
+    raise AssertionError("it was never at that moment")
+
+
+def lease_is_free() -> bool:
+    """Does no transaction hold the lease's row?"""
+    try:
+        with transaction.atomic():
+            return Lease.objects.select_for_update(nowait=True).filter(name="dispatcher").exists()
+    except OperationalError:
+        return False
 
 
 def writable() -> bool:
     """Can somebody else write now? PostgreSQL has no lock on the whole."""
     if connection.vendor != "sqlite":
-        return True
+        return lease_is_free()
     other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0.2)
     with contextlib.closing(other):
         try:
