@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -82,11 +83,12 @@ def peer(request: HttpRequest) -> str:
 
 
 def too_often(request: HttpRequest) -> bool:
-    key = f"join:{timezone.now():%H%M}:{peer(request)}"[:200].replace(" ", "")
-    cache.add(key, 0, timeout=120)
+    """Counted for a minute from an address's first request on."""
+    key = re.sub(r"[^0-9A-Za-z.:]", "", f"join:{peer(request)}")[:100]
+    cache.add(key, 0, timeout=60)
     try:
         return cache.incr(key) > MOST_A_MINUTE
-    except ValueError:  # it was thrown out that very moment
+    except ValueError:  # the minute ended just now
         return False
 
 
