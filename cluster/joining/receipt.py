@@ -110,7 +110,7 @@ def port_in(facts: Facts, s: Standing) -> Finding:
     words = _("it cannot connect to our dispatcher at %(place)s: %(error)s") % {
         "place": s.place, "error": facts.get("value", "–"),
     }  # fmt: skip
-    return BAD, words if s.dispatcher_up else f"{words} ({_('the dispatcher is not running')})"
+    return BAD, words if s.dispatcher_up else _("%s (the dispatcher is not running)") % words
 
 
 def secret(facts: Facts, s: Standing) -> Finding:
@@ -158,7 +158,8 @@ def test_job(facts: Facts, s: Standing) -> Finding:
     if s.job_state == "succeeded":
         return GOOD, _("%s has run there") % words
     if s.job_state in ("failed", "cancelled", ""):
-        return BAD, f"{words}: {s.job_error or s.job_state or _('it is gone')}"
+        why = s.job_error or s.job_state or _("it is gone")
+        return BAD, f"{words}: {why}"
     return WAITING, words
 
 

@@ -42,7 +42,8 @@ def ours_alone(
         words = _("%(path)s belongs to user %(owner)s, we run as user %(uid)s") % {
             "path": path, "owner": facts.st_uid, "uid": uid,
         }  # fmt: skip
-        yield Finding(name, BAD, words, _("Run as its owner, or: chown -R %d %s") % (uid, path))
+        advice = _("Run as its owner, or: chown -R %(uid)d %(path)s") % {"uid": uid, "path": path}
+        yield Finding(name, BAD, words, advice)
     if facts.st_mode & 0o077:
         words = _("%(path)s is open to others (mode %(mode)s)") % {
             "path": path, "mode": f"{facts.st_mode & 0o777:04o}",

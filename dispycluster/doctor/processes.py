@@ -25,18 +25,18 @@ class Beat:
 def heartbeat(name: str, beat: Beat | None, now: datetime) -> Iterator[Finding]:
     start = _("Start everything with python3 run.py, or it alone with manage.py %s.") % name
     if beat is None:
-        yield Finding("processes", WARN, _("the %s has never run") % name, start)
+        yield Finding("processes", WARN, _("the %s has never run") % _(name), start)
         return
     who = ":".join(beat.holder.split(":")[:2])
     seconds = max(0, round((now - beat.renewed_at).total_seconds()))
     if beat.expires_at <= now:
         words = _("the %(name)s is not running; last heard of %(n)d s ago, as %(who)s") % {
-            "name": name, "n": seconds, "who": who,
+            "name": _(name), "n": seconds, "who": who,
         }  # fmt: skip
         yield Finding("processes", BAD, words, start)
         return
     words = _("the %(name)s runs as %(who)s, heard of %(n)d s ago") % {
-        "name": name, "n": seconds, "who": who,
+        "name": _(name), "n": seconds, "who": who,
     }  # fmt: skip
     yield Finding("processes", OK, words)
     if beat.note:
@@ -55,7 +55,7 @@ def differences(
         for key in other
     )
     words = _("the %(name)s was started with other settings than this doctor: %(shown)s") % {
-        "name": name, "shown": shown,
+        "name": _(name), "shown": shown,
     }  # fmt: skip
     advice = _("Run the doctor with the same environment, or restart the process with this one.")
     yield Finding("processes", WARN, words, advice)
