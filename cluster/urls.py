@@ -1,14 +1,17 @@
 from django.urls import path
 
-from cluster import views
+from cluster.views import node, nodes, settings
 
-# A node's name is its own choice and may hold slashes: the longer paths come first.
+# A node's name may hold slashes where it is from an early day: the longer paths come first.
 urlpatterns = [
-    path("nodes", views.nodes_page, name="nodes"),
-    path("nodes/<path:name>/drain", views.drain, name="drain"),
-    path("nodes/<path:name>/resume", views.resume, name="resume"),
-    path("nodes/<path:name>", views.node_page, name="node"),
+    path("nodes", nodes.nodes_page, name="nodes"),
+    path("nodes/<path:name>/drain", node.drain, name="drain"),
+    path("nodes/<path:name>/resume", node.resume, name="resume"),
+    path("nodes/<path:name>/reset", node.reset, name="reset"),
+    path("nodes/<path:name>/remove", node.remove, name="remove"),
+    path("nodes/<path:name>", node.node_page, name="node"),
+    path("settings/cluster", settings.settings_page, name="settings"),
     # Regions that refresh themselves.
-    path("live/nodes", views.nodes_page, name="live_nodes"),
-    path("live/nodes/<path:name>", views.node_page, name="live_node"),
+    path("live/nodes", nodes.live_nodes, name="live_nodes"),
+    path("live/nodes/<path:name>", node.live_node, name="live_node"),
 ]

@@ -1,0 +1,3 @@
+"""The pages about machines, one file per page."""
+
+from cluster.views.cards import cards as cards
