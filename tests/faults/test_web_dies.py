@@ -4,7 +4,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,14 @@ def test_f17_fifty_requests_with_one_key_are_one_job(web: Web) -> None:
     verdict("F17", Job.objects.all(), final=False)
 
 
+@pytest.mark.timeout(300)
 def test_f18_cancel_against_finish() -> None:
     node = factories.make_node()
     finals: Counter[str] = Counter()
-    jobs = [race(node) for _ in range(INTERLEAVINGS)]
+    barrier = threading.Barrier(3)
+    with ThreadPoolExecutor(3) as pool:  # whose threads keep their connections
+        jobs = [race(node, pool, barrier) for _ in range(INTERLEAVINGS)]
+        wait([pool.submit(leave, barrier) for _ in range(3)])
     for job in jobs:
         before = Job.objects.get(pk=job.pk)
         finals[before.state] += 1
@@ -87,7 +91,12 @@ def test_f18_cancel_against_finish() -> None:
     verdict("F18", jobs, states=dict(finals))
 
 
-def race(node: Node) -> Job:
+def leave(barrier: threading.Barrier) -> None:
+    barrier.wait()  # so that each thread has one to leave
+    connection.close()
+
+
+def race(node: Node, pool: ThreadPoolExecutor, barrier: threading.Barrier) -> Job:
     """Cancel and end a running job at the same moment; then whatever is still to be said."""
     job = make_job()
     now = timezone.now()
@@ -102,17 +111,12 @@ def race(node: Node) -> Job:
         lambda: lifecycle.cancel(Job.objects.filter(pk=job.pk), timezone.now(), "alice"),
         lambda: lifecycle.close([Closing(attempt.pk, Outcome.LOST)], timezone.now()),
     ]
-    barrier = threading.Barrier(len(ways))
 
     def act(way: Any) -> None:
         barrier.wait()
-        try:
-            way()
-        finally:
-            connection.close()
+        way()
 
-    with ThreadPoolExecutor(len(ways)) as pool:
-        list(pool.map(act, ways))
+    list(pool.map(act, ways))
     if Job.objects.get(pk=job.pk).state == State.QUEUED:  # lost before the cancel was asked for
         lifecycle.cancel(Job.objects.filter(pk=job.pk), timezone.now(), "alice")
     return job
