@@ -21,7 +21,7 @@ def checked(text: str) -> str:
     except ValueError:
         return host(text)
     if "%" in text:
-        raise BadAddress(_("Give the address without a zone (the part from % on)."))
+        raise BadAddress(_("Give the address without its zone (what the percent sign begins)."))
     if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
         raise BadAddress(_("%(address)s is not the address of one machine.") % {"address": text})
     return str(address)
