@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
+from django.utils import translation
 
 from cluster.joining.views import progress
 from tests.factories import make_user
@@ -16,6 +17,13 @@ def nobody_came_before() -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """Whatever language a page was asked for before; nor is ours left to the next test."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -135,3 +135,11 @@ def test_the_masking_is_on(settings: Any) -> None:
         logging.getLogger(name).filter(record) for name in ("gunicorn.error", "gunicorn.access")
     )
     assert record.getMessage() == '"GET /join/… HTTP/1.1" 200'
+
+
+def test_the_pages_speak_french(staff: Client, chief: User) -> None:
+    made, _ = invite(chief)
+    staff.post("/language", {"language": "fr", "next": "/"})
+    assert "Inviter une machine" in staff.get("/nodes/join").content.decode()
+    text = staff.get(f"/nodes/join/{made.pk}").content.decode()
+    assert "Reçu de contrôle" in text and text.count("pas encore") == 11
