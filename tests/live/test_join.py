@@ -29,7 +29,7 @@ pytestmark = [
 ]
 NOBODY = 65534
 AS_ROOT = os.getuid() == 0
-PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 Done = subprocess.CompletedProcess[str]
 
 
@@ -82,12 +82,13 @@ def alone(tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.fixture
 def machine(alone: Fleet) -> Iterator[Machine]:
-    if AS_ROOT and sys.version_info[:2] > (3, 11) and not shutil.which("python3", path="/usr/bin"):
-        pytest.skip("no Python that everybody may use")
     home = Path(tempfile.mkdtemp(prefix="dispycluster-join-"))
     if AS_ROOT:
         os.chown(home, NOBODY, NOBODY)
     made = Machine(home, alone.addresses[0].rpartition(".")[0] + ".9")
+    usable = 'python3 -c "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"'
+    if AS_ROOT and made.run(usable).returncode:
+        pytest.skip("no Python 3.11 with venv that everybody may use")
     yield made
     made.end()
     shutil.rmtree(home, ignore_errors=True)
