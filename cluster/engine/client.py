@@ -30,7 +30,7 @@ fixes.apply()  # before dispy starts anything
 
 CHECK_SECONDS = 0.5
 AUDIT_SECONDS = 10.0  # between asking a node which bundles it has
-EVERYBODY = 3  # every so many audits, idle nodes are asked too: how long do they take to answer?
+IDLE_AUDIT_SECONDS = 25.0  # one that has none: how long does it take to answer?
 RELEASE_SECONDS = 5.0
 GOODBYE_SECONDS = 1.0  # for nodes that could not be adopted; later knocks try again
 FORGOTTEN_SECONDS = 7 * 24 * 3600
@@ -65,7 +65,6 @@ class Engine:
         self.names = Names(self.desk, config.ping_seconds)
         self.link: Any = None
         self.identity: Any = None
-        self.audits = 0
         self.delivered: list[int] = []  # ended bundles in the caller's hands, not yet recorded
         self.woken_at = self.checked_at = self.audit_at = self.self_at = time.monotonic()
 
@@ -269,9 +268,7 @@ class Engine:
             self.self_at = now + self.config.deaf_seconds / 4
             Task(self.link.call_ourselves)
         if now >= self.audit_at:
-            self.audit_at = now + AUDIT_SECONDS
-            self.audits += 1
-            for ip in self.desk.to_audit(everybody=self.audits % EVERYBODY == 1):
+            for ip in self.desk.to_audit(now, AUDIT_SECONDS, IDLE_AUDIT_SECONDS):
                 Task(self.link.audit, ip)
 
     def audit_again(self) -> float:

@@ -17,11 +17,11 @@ from cluster.engine.events import (
     BundleEnded,
     BundleGone,
     NodeGone,
-    NodeReading,
     NodeSeen,
     NodeTrouble,
     Progress,
 )
+from cluster.engine.hearsay import plain, read
 from cluster.engine.inbox import Inbox
 from cluster.engine.names import Names
 from node.fixes import DISPY_VERSION
@@ -29,9 +29,7 @@ from node.fixes import DISPY_VERSION
 DIED = "the runner died without an answer"
 CANCEL_AGAIN_SECONDS = 1.0
 UNTRACKED_SECONDS = 5.0  # in flight for us, but not for dispy
-MOST_VALUES = 60  # that a node may tell of itself, at each level
-MOST_TEXT = 300  # characters of each
-FARTHEST_SKEW = 1e9
+AUDITS_SHARE = 10  # a tenth of the nodes are asked at once
 SETTLED_SECONDS = 3.0  # a bundle sent more recently may be missing from a node's list
 
 
@@ -56,6 +54,7 @@ class Desk:
         self.up: set[str] = set()  # nodes that the caller was told of
         self.open: set[str] = set()  # of these, the ones saved in our identity
         self.passports: dict[str, dict[str, Any]] = {}
+        self.asked_at: dict[str, float] = {}  # of the audits
         self.round_trips: dict[str, float] = {}  # milliseconds
         self.troubles: dict[str, str] = {}
         self.names: Names
@@ -126,15 +125,29 @@ class Desk:
                 elif now - flight.untracked_at > UNTRACKED_SECONDS:
                     self.gone(bundle, "dispy lost it")
 
-    def to_audit(self, everybody: bool) -> set[str]:
-        """Nodes with bundles, or all that are up."""
+    def to_audit(self, now: float, often: float, seldom: float) -> list[str]:
+        """Nodes that were not asked for so long: often those with bundles, seldom the idle.
+
+        A few at a time: of those asked together, each would seem as slow as all of them.
+        """
         with self.lock:
             at_work = {flight.ip for flight in self.flights.values()}
-            return set(self.up) if everybody else at_work & self.up
+            due = []
+            for ip in self.up:
+                waited = now - self.asked_at.get(ip, -math.inf)
+                if waited >= (often if ip in at_work else seldom):
+                    due.append((waited, ip))
+            due.sort(reverse=True)
+            few = [ip for _, ip in due[: 1 + len(self.up) // AUDITS_SHARE]]
+            self.asked_at |= dict.fromkeys(few, now)
+            return few
 
-    def timed(self, ip: str, seconds: float) -> None:
-        """How long the node took to answer a question, connecting included."""
-        self.round_trips[ip] = round(1000 * seconds, 1)
+    def timed(self, ip: str, seconds: float | None) -> None:
+        """How long the node took to answer a question, connecting included; None: it did not."""
+        with self.lock:
+            self.round_trips.pop(ip, None)
+            if seconds is not None and ip in self.up:
+                self.round_trips[ip] = round(1000 * seconds, 1)
 
     def in_doubt(self, ip: str) -> list[int]:
         """Bundles that the node did not list when it was last asked."""
@@ -192,6 +205,8 @@ class Desk:
     def closed(self, ip: str) -> None:
         with self.lock:
             self.open.discard(ip)
+            self.asked_at.pop(ip, None)
+            self.round_trips.pop(ip, None)
             if ip in self.up:
                 self.up.discard(ip)
                 reason = self.link.reasons.get(ip, "it was closed")
@@ -213,10 +228,8 @@ class Desk:
     def reading(self, ip: str, info: Any) -> None:
         address = self.names.address_of(ip)
         if address:
-            found = read(address, info)
-            if ip in self.round_trips:
-                found.extras["round_trip_ms"] = self.round_trips[ip]
-            self.inbox.put_reading(found)
+            trip = self.round_trips.get(ip)
+            self.inbox.put_reading(read(address, info, time.time(), trip))
 
     # What dispy calls, in its worker thread, with copies
 
@@ -245,65 +258,3 @@ class Desk:
 def last_line(text: Any) -> str:
     lines = str(text or "").strip().splitlines()
     return lines[-1][:500] if lines else DIED
-
-
-def plain(values: Any) -> dict[str, Any]:
-    """A node's own words about itself: short plain values, or short lists and tables of them."""
-    if not isinstance(values, dict):
-        return {}
-    found: dict[str, Any] = {}
-    for name, value in list(values.items())[:MOST_VALUES]:
-        if type(name) is not str:
-            continue
-        if isinstance(value, dict):
-            inner = list(value.items())[:MOST_VALUES]
-            kept = {clean(k): scalar(v) for k, v in inner if type(k) is str}
-            found[clean(name)] = {k: v for k, v in kept.items() if v is not None}
-        elif isinstance(value, list):
-            scalars = [scalar(item) for item in value[:MOST_VALUES]]
-            found[clean(name)] = [item for item in scalars if item is not None]
-        elif (kept_value := scalar(value)) is not None:
-            found[clean(name)] = kept_value
-    return found
-
-
-def scalar(value: Any) -> str | int | float | bool | None:
-    """The value, if any database takes it as JSON."""
-    if type(value) is str:
-        return clean(value)
-    if type(value) is float:
-        return value if math.isfinite(value) else None
-    if type(value) is int:
-        return value if abs(value) < 2**62 else None
-    return value if type(value) is bool else None
-
-
-def clean(text: str) -> str:
-    return text[:MOST_TEXT].replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def read(address: str, info: Any) -> NodeReading:
-    extras = plain(getattr(info, "reading", None))
-    cpu_free, swap_free = number(info, "cpu"), number(info, "swap")
-    total, clock = extras.pop("memory_total", None), extras.pop("clock", None)
-    if type(clock) in (int, float):  # its latency is in it
-        skew = max(-FARTHEST_SKEW, min(FARTHEST_SKEW, clock - time.time()))
-        extras["clock_skew_seconds"] = round(skew, 1)
-    return NodeReading(
-        address=address,
-        cpu_percent_used=None if cpu_free is None else round(100.0 - cpu_free, 1),
-        memory_free=whole(number(info, "memory")),
-        memory_total=total if isinstance(total, int) else None,
-        disk_free=whole(number(info, "disk")),
-        swap_percent_used=None if swap_free is None else round(100.0 - swap_free, 1),
-        extras=extras,
-    )
-
-
-def number(info: Any, name: str) -> float | None:
-    value = getattr(info, name, None)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def whole(value: float | None) -> int | None:
-    return None if value is None else int(value)

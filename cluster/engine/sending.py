@@ -123,6 +123,7 @@ class Sending:
             known, never = yield self.ask_jobs(node, self.desk.in_doubt(ip))
         except (OSError, ValueError) as error:
             log.info("%s could not be asked for its jobs: %s", ip, error)
+            self.desk.timed(ip, None)
         else:
             self.desk.timed(ip, time.monotonic() - asked_at)
             self.desk.audited(ip, known, never, asked_at)
