@@ -29,9 +29,9 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> floa
 
 
 def free_ports() -> int:
-    """A port that is free together with the next one."""
+    """A port that is free together with the next one, below those of outgoing connections."""
     while True:
-        port = random.randrange(20_000, 60_000, 2)
+        port = random.randrange(20_000, 32_000, 2)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for number in (port, port + 1):
                 stack.enter_context(socket.create_server(("127.0.0.1", number)))
