@@ -394,9 +394,11 @@ def test_nothing_but_the_health_pages_opens_without_sign_in() -> None:
             path = path.replace(f"<{kind}", "<")
         while "<" in path:
             path = path[: path.index("<")] + "1" + path[path.index(">") + 1 :]
+        # An invitation's paths are for machines that have its token; others find nothing there.
+        closed = (404, 405) if path.startswith("join/") else (302, 401, 403, 405)
         for method in (client.get, client.post):
             status = method("/" + path).status_code
-            assert status in (302, 401, 403, 405), f"{path} answered {status}"
+            assert status in closed, f"{path} answered {status}"
         checked += 1
     assert checked > 15
 
