@@ -7,9 +7,8 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from tests.live.rig import SECRET, Rig, bundle_text, living_in, new_bundle, wait_for
+from tests.live.rig import SECRET, Event, Rig, bundle_text, living_in, new_bundle, wait_for
 
 
 def nobody_in(folder: Path) -> bool:
@@ -110,11 +109,19 @@ def test_jobs_that_kill_the_warm_process_do_not_break_the_node(rig: Rig) -> None
 
 def test_an_idle_node_tells_how_it_is_and_how_long_it_takes_to_answer(rig: Rig) -> None:
     agent = rig.agent()
-    driver = rig.driver(agent)
+    driver = rig.driver(nodes=[agent.address])
+    passport = driver.until("NodeSeen", address=agent.address)["passport"]
+    assert passport["packages"]["dispy"] == "4.15.2"
     deadline = time.monotonic() + 20
-    extras: dict[str, Any] = {}
-    while "round_trip_ms" not in extras:
-        extras = driver.until("NodeReading", deadline - time.monotonic())["extras"]
+    reading: Event = {"extras": {}}
+    while "round_trip_ms" not in reading["extras"]:
+        reading = driver.until("NodeReading", deadline - time.monotonic())
+    extras = reading["extras"]
     assert 0 < extras["round_trip_ms"] < 2000
     assert abs(extras["clock_skew_seconds"]) < 5
+    assert "clock" not in extras
     assert extras["load_1"] >= 0
+    assert extras["scratch_read_only"] is False
+    disk = os.statvfs(agent.scratch)
+    assert passport["disk_total"] == extras["disk_total"] == disk.f_blocks * disk.f_frsize
+    assert extras["disk_total"] > reading["disk_free"]
