@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-THROTTLING = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
+from node.throttling import WORDS as THROTTLING
+
 LIMITS = {
     "load_1": (0, 100_000),
     "temperature": (-100, 300),  # degrees Celsius
