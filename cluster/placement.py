@@ -1,7 +1,7 @@
 """Which node takes which job. Pure: values in, values out."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -237,11 +237,6 @@ def first_reason(tests: Sequence[Test], need: Need, node: NodeView) -> Words | N
     return None
 
 
-def possible(need: Need, nodes: Sequence[NodeView]) -> bool:
-    """Could any known node ever take it?"""
-    return any(never(need, node) is None for node in nodes)
-
-
 @dataclass(frozen=True)
 class Choice:
     """A node chosen, with the receipt that explains it."""
@@ -289,15 +284,10 @@ class Placer:
         race = self.races.get(key)
         if race is None:
             race = self.races[key] = self.start(need, strategy, seconds)
-        aside: list[Entry] = []
         entry = self.best(race, need, strategy, seconds)
-        while entry and entry[3].id == avoid:
-            aside.append(entry)
-            entry = self.best(race, need, strategy, seconds)
-        if entry is None and aside:
-            entry = aside.pop()
-        for other in aside:
-            heapq.heappush(race.heap, other)
+        if entry and entry[3].id == avoid and (other := self.best(race, need, strategy, seconds)):
+            heapq.heappush(race.heap, entry)
+            entry = other
         if entry is None:
             return None
         heapq.heappush(race.heap, entry)
@@ -366,8 +356,3 @@ def lowest(heap: list[Entry], count: int) -> Iterator[Entry]:
         for child in (2 * place + 1, 2 * place + 2):
             if child < len(heap):
                 heapq.heappush(ahead, (heap[child], child))
-
-
-def choose(need: Need, nodes: Iterable[NodeView], strategy: str) -> Choice | None:
-    """The best node that can take one job now; for a single question."""
-    return Placer(list(nodes)).place(need, strategy, lambda node: None)
