@@ -4,7 +4,7 @@ import heapq
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -82,7 +82,7 @@ def claim(
     """
     with transaction.atomic():
         lease.fence("dispatcher", epoch)
-        taken = Counter(busy())
+        taken = busy()
         taken.update(elsewhere)
         views = [view for view in fleet.views(taken) if view.id not in refused]
         if not any(view.online and view.free for view in views):
@@ -103,7 +103,7 @@ def claim(
     return packed
 
 
-def busy() -> dict[int, int]:
+def busy() -> Counter[int]:
     """Slots taken, by node."""
     rows = Attempt.objects.filter(finished_at=None).order_by()
     taken: Counter[int] = Counter()
@@ -129,16 +129,21 @@ def foresee_ends(views: list[NodeView], times: RunTimes, now: datetime) -> None:
     """Tell the views when their taken slots will be free, as far as run times are known."""
     by_id = {view.id: view for view in views}
     speeds = {view.id: view.speed for view in views}
-    rows = Attempt.objects.filter(finished_at=None).order_by()
-    running = rows.values_list("node", "bundle", "slots", "job__spec")
-    for node, _, slots, spec, count, claimed_at, started_at in running.annotate(
-        Count("id"), Min("claimed_at"), Max("started_at")
-    ):
-        if node in by_id:
-            each = times.expected(spec, node, speeds) or GUESS_SECONDS / by_id[node].speed
-            left = count * each - (now - (started_at or claimed_at)).total_seconds()
-            for _ in range(slots):  # overdue: soon, but not now
-                heapq.heappush(by_id[node].ends, max(left, each / 10))
+    for node, slots, spec, count, since in running_bundles(list(by_id)):
+        each = times.expected(spec, node, speeds) or GUESS_SECONDS / by_id[node].speed
+        left = count * each - (now - since).total_seconds()
+        for _ in range(slots):  # overdue: soon, but not now
+            heapq.heappush(by_id[node].ends, max(left, each / 10))
+
+
+def running_bundles(nodes: Collection[int]) -> Iterator[tuple[int, int, int, int, datetime]]:
+    """(node, slots, spec, open members, since when the present one runs) on these nodes."""
+    rows = Attempt.objects.filter(finished_at=None, node__in=nodes).order_by()
+    bundles = rows.values_list("node", "bundle", "slots", "job__spec").annotate(
+        Count("id"), Max("started_at"), Min("claimed_at")
+    )
+    for node, _bundle, slots, spec, count, started_at, claimed_at in bundles:
+        yield node, slots, spec, count, started_at or claimed_at
 
 
 def ready_jobs(

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -277,7 +276,7 @@ def beat(engine: Carrier, desk: Desk, now: datetime) -> None:
                 disk_free=event.disk_free, swap_percent=event.swap_percent_used,
                 memory_total=event.memory_total, reading=event.extras,
             )  # fmt: skip
-        health.send_canaries(engine, desk.health, Counter(busy()), now)
+        health.send_canaries(engine, desk.health, busy(), now)
         desk.times.save(now)
         if desk.next_speeds is None or now >= desk.next_speeds:
             desk.next_speeds = now + timedelta(seconds=SPEED_SECONDS)

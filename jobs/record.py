@@ -100,13 +100,15 @@ def record(news: list[News], engine: Incoming, now: datetime) -> Recorded:
     output.settle(reports)
     for report in reports:
         keep_artifacts(report, everyone[report["attempt"]], engine, now)
-    lost = [c.attempt for c in folded.closings if c.outcome == Outcome.LOST and c.attempt in closed]
+    losses = [
+        c.attempt for c in folded.closings if c.outcome == Outcome.LOST and c.attempt in closed
+    ]
     return Recorded(
         [
             (everyone[r["attempt"]].spec, everyone[r["attempt"]].node, seconds(r["run_seconds"]))
             for r in reports
         ],
-        {everyone[pk].node for pk in lost},
+        {everyone[pk].node for pk in losses},
     )
 
 
