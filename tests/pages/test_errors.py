@@ -1,5 +1,9 @@
 """What a request gets when something is broken underneath."""
 
+import errno
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
@@ -18,10 +22,18 @@ def page(client: Client, alice: User) -> Client:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("error", "status", "words"),
-    [(RuntimeError, 500, "Something broke"), (OperationalError, 503, "database does not answer")],
+    [
+        (RuntimeError, 500, "Something broke"),
+        (OperationalError, 503, "database does not answer"),
+        (partial(OSError, errno.ENOSPC), 507, "No space left"),
+    ],
 )
 def test_a_broken_page_says_so_in_plain_words(
-    page: Client, monkeypatch: pytest.MonkeyPatch, error: type[Exception], status: int, words: str
+    page: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Callable[[str], Exception],
+    status: int,
+    words: str,
 ) -> None:
     def broken(*args: object) -> None:
         raise error("secret detail")
