@@ -160,7 +160,7 @@ class JobWhy(APIView):
         For a job that was sent: why it went where it went.
         """
         job = get_object_or_404(with_parts(Job.objects.all()), pk=pk)
-        return Response(why.explain(job, timezone.now()))
+        return Response(why.explain(job, timezone.now(), why.standing(job)))
 
 
 class JobCancel(APIView):

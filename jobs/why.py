@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from cluster import fleet, placement
 from cluster.placement import TESTS, Need, NodeView
 from jobs import claim, lease, reasons, runtimes
-from jobs.models import Attempt, Job, State
+from jobs.models import Job, State
 from jobs.models import Need as NeedRow
 from jobs.runtimes import Stat
 
@@ -43,10 +43,12 @@ CHANGES = {
 }
 
 
-def explain(job: Job, now: datetime) -> dict[str, Any]:
-    """As GET /api/jobs/{id}/why tells it. Needs job.need, job.spec and job.node at hand."""
+def explain(job: Job, now: datetime, views: Sequence[NodeView]) -> dict[str, Any]:
+    """As GET /api/jobs/{id}/why tells it. Needs job.need, job.spec and job.node at hand.
+
+    `views`: what `standing` returns for this job.
+    """
     queued = job.state == State.QUEUED
-    views = standing(job) if queued else []
     need = placement.need_of(job.need.body)
     nodes = [against(need, view) for view in views]
     ahead = place_in_queue(job, now) if queued and is_ready(job, now) else None
@@ -62,6 +64,9 @@ def explain(job: Job, now: datetime) -> dict[str, Any]:
 
 
 def standing(job: Job) -> list[NodeView]:
+    """The nodes as they are for a job that is queued; none for another."""
+    if job.state != State.QUEUED:
+        return []
     views = fleet.views(claim.busy())
     if job.need.body.get("memory_mb"):
         needs = {row.pk: placement.need_of(row.body) for row in NeedRow.objects.all()}
@@ -172,14 +177,14 @@ def expected_start(
     if not ahead and any(placement.why_not(need, view) is None for view in able):
         return {"earliest": now, "latest": now}
     waiting = Counter(dict(ready_before(job, now).values_list("spec").annotate(Count("id"))))
-    running = list(running_bundles([view.id for view in able]))
-    known = runtimes.of_specs({*waiting, *(spec for spec, *_ in running)})
+    running = list(claim.running_bundles([view.id for view in able]))
+    known = runtimes.of_specs({*waiting, *(spec for _node, _slots, spec, *_ in running)})
     work = Work()
     for spec, count in waiting.items():
         if not known.get(spec):
             return None
         work = work.plus(count, *span(known[spec]))
-    for spec, count, since in running:
+    for _node, _slots, spec, count, since in running:
         if not known.get(spec):
             return None
         low, high = span(known[spec])
@@ -190,16 +195,6 @@ def expected_start(
     return {
         "earliest": now + timedelta(seconds=sooner), "latest": now + timedelta(seconds=later)
     }  # fmt: skip
-
-
-def running_bundles(nodes: Sequence[int]) -> Any:
-    """(spec, open members, since when the present one runs) for each bundle on these nodes."""
-    rows = Attempt.objects.filter(finished_at=None, node__in=nodes).order_by()
-    bundles = rows.values_list("bundle", "job__spec").annotate(
-        Count("id"), Max("started_at"), Min("claimed_at")
-    )
-    for _bundle, spec, count, started_at, claimed_at in bundles:
-        yield spec, count, started_at or claimed_at
 
 
 def span(by_node: Mapping[int, Stat]) -> tuple[float, float]:

@@ -14,9 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from cluster import fleet
+from cluster.placement import NodeView
 from jobs import cleanup, files, lifecycle, snippets, terminal, why
-from jobs.claim import busy
 from jobs.console import console, last_lines
 from jobs.models import FINAL_STATES, Artifact, Attempt, Job, Outcome, State
 from jobs.reasons import reason
@@ -73,14 +72,14 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
     now = timezone.now()
     attempts = list(job.attempts.select_related("node").order_by("-number")[:100])
     last = attempts[0] if attempts else None
-    queued = job.state == State.QUEUED
+    queued, views = job.state == State.QUEUED, why.standing(job)
     failure = failure_of(job, attempts)
     return {
         "job": job,
         "final": job.state in FINAL_STATES,
         "shown": shown_state(job, now),
-        "reason": terminal.plain(reason(job, now, fleet.views(busy()) if queued else ())),
-        "why": why_it_waits(job, now) if queued else None,
+        "reason": terminal.plain(reason(job, now, views)),
+        "why": why_it_waits(job, now, views) if queued else None,
         "next_step": next_step(job),
         "stages": stages(job, last),
         "attempts": attempts,
@@ -95,9 +94,9 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
     }
 
 
-def why_it_waits(job: Job, now: datetime) -> dict[str, Any]:
+def why_it_waits(job: Job, now: datetime, views: list[NodeView]) -> dict[str, Any]:
     """With the tests that say something about this job or its nodes."""
-    told = why.explain(job, now)
+    told = why.explain(job, now, views)
     passed = {test["name"] for node in told["nodes"] for test in node["tests"]}
     passed -= {t["name"] for node in told["nodes"] for t in node["tests"] if not t["ok"]}
     for node in told["nodes"]:
