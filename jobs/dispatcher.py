@@ -79,7 +79,10 @@ def run_once(engine: Carrier, desk: Desk, now: datetime) -> int:
     done = take_news(engine, desk, now)
     done += rescue(engine, desk, now)
     done += cancel(engine, desk)
-    done += dispatch(engine, desk, now)
+    try:
+        done += dispatch(engine, desk, now)
+    except OSError as error:  # a full disk, of which the beat will tell
+        logger.warning("not sent, to be taken back: %s", error)
     beat(engine, desk, now)
     return done
 

@@ -28,6 +28,8 @@ from node import fixes, transfer
 
 fixes.apply()  # before dispy starts anything
 
+log = logging.getLogger("cluster.engine")
+
 CHECK_SECONDS = 0.5
 AUDIT_SECONDS = 10.0  # between asking a node which bundles it has
 IDLE_AUDIT_SECONDS = 25.0  # one that has none: how long does it take to answer?
@@ -65,6 +67,7 @@ class Engine:
         self.names = Names(self.desk, config.ping_seconds)
         self.link: Any = None
         self.identity: Any = None
+        self.unsaved = False  # the identity on the disk is behind
         self.delivered: list[int] = []  # ended bundles in the caller's hands, not yet recorded
         self.woken_at = self.checked_at = self.audit_at = self.self_at = time.monotonic()
 
@@ -216,16 +219,24 @@ class Engine:
             self.delivered = []
         events = self.desk.inbox.take()
         self.delivered += [event.bundle for event in events if isinstance(event, BundleEnded)]
-        if any(isinstance(event, NodeSeen | NodeGone) for event in events):
+        if self.unsaved or any(isinstance(event, NodeSeen | NodeGone) for event in events):
             self.save()  # before anything is sent to a node that nobody else could adopt
         return events
 
     def save(self) -> None:
+        """Where the disk is full, new nodes get no work until it can be done."""
         if self.link is None:
             return
         up = self.desk.up.copy()
         adoption.note_nodes(self.identity, self.link, self.names, self.desk.passports)
-        adoption.save(self.identity_file, self.identity)
+        try:
+            adoption.save(self.identity_file, self.identity)
+        except OSError as error:
+            if not self.unsaved:
+                log.warning("the nodes at work could not be noted; trying again: %s", error)
+            self.unsaved = True
+            return
+        self.unsaved = False
         self.desk.open |= up & self.desk.up
 
     def wait(self, seconds: float) -> bool:

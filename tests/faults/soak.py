@@ -5,6 +5,7 @@ Not collected by the ordinary suite: it is run by its path.
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -35,6 +36,7 @@ MINUTES = float(os.environ.get("DISPYCLUSTER_SOAK_MINUTES", "1"))
 EVERY = float(os.environ.get("DISPYCLUSTER_SOAK_EVERY", "30"))  # seconds between two faults
 SEED = os.environ.get("DISPYCLUSTER_SOAK_SEED") or str(random.randrange(10**6))
 NODES = 3
+TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*.*$", re.MULTILINE)
 SAY_SECONDS = 30.0
 LAST_SECONDS = 240.0  # for all jobs to end, once the faults have stopped
 
@@ -168,13 +170,13 @@ def settle(scene: Scene) -> list[str]:
 
 
 def tracebacks(folder: Path) -> str:
-    """Which logs tell of exceptions that nobody expected."""
-    counts = Counter({
-        path.name: path.read_text(errors="replace").count("Traceback (most recent call last)")
-        for path in sorted(folder.glob("*.log"))
-    })  # fmt: skip
-    told = [f"{name}: {count}" for name, count in counts.items() if count]
-    return f"Tracebacks in the logs: {', '.join(told)}." if told else "No traceback in the logs."
+    """Exceptions that nobody expected, of all processes: how many of each, and where."""
+    found: Counter[str] = Counter()
+    for path in folder.glob("*.log"):
+        for text in TRACEBACK.findall(path.read_text(errors="replace")):
+            found[text] += 1
+    told = [f"\n{count} times in the logs:\n{text}" for text, count in found.most_common(10)]
+    return "".join(told) or "No traceback in the logs."
 
 
 class Watcher:

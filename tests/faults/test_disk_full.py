@@ -130,3 +130,38 @@ def test_f11_the_databases_disk_is_full(db: None, tmp_path: Path) -> None:
         assert len(lines(whole.ledger)) > count
         whole.alive()
         whole.judge("F11", recovered, 10)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_f11_not_a_byte_is_left_in_the_home_folder(tmp_path: Path) -> None:
+    """Meanwhile an artifact cannot be kept, a node goes and comes, and so does the dispatcher."""
+    ledger = tmp_path / "ledger"
+    with fleet(tmp_path, nodes=1) as made, small_disk(made.home, 96):
+        (made.home / "files").mkdir()
+        made.up()
+        [address] = made.addresses
+        running = ledger_job(ledger, "sleep 3; echo x > a", on_lost="fail", outputs=["a"])
+        wait_for(lambda: lines(ledger), 10, f"start\n{made.logs()}")
+        filler = fill(made.home, leave=0)
+        wait_for(note, 10, f"it says so\n{made.logs()}")
+        waiting = ledger_job(ledger, "true", on_lost="fail")
+        assert ended(running).state == "succeeded"
+        [artifact] = running.attempts.get().artifacts.all()
+        assert (artifact.file, artifact.error) == (None, "could not be sent to the control room")
+        made.kill(address)
+        wait_for(lambda: not online(address), 15, f"it is missed\n{made.logs()}")
+        made.start_node(address)
+        wait_for(lambda: online(address), 30, f"its return\n{made.logs()}")
+        assert {process.poll() for process in made.processes.values()} == {None}, made.logs()
+        made.kill("dispatcher")
+        made.start_dispatcher()
+        wait_for(note, 20, f"the new one says so\n{made.logs()}")
+        wait_for(lambda: online(address), 20, f"it is found again\n{made.logs()}")
+        assert {process.poll() for process in made.processes.values()} == {None}, made.logs()
+        assert not waiting.attempts.exists()
+        filler.unlink()
+        started = time.monotonic()
+        assert ended(waiting).state == "succeeded", made.logs()
+        recovered = time.monotonic() - started
+        assert note() == ""
+        verdict("F11", [running, waiting], ledger, recovered, bound=10)

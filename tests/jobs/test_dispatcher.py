@@ -1,5 +1,6 @@
 """Flows through run_once, with an engine whose answers the tests choose."""
 
+import errno
 import math
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from cluster.engine.events import NodeGone, NodeReading, NodeSeen, NodeTrouble
 from cluster.models import Node
 from jobs import dispatcher, lease, lifecycle
 from jobs.dispatcher import Desk, run_once, take_news
-from jobs.models import Attempt, Job, Output
+from jobs.models import Attempt, Job, Lease, Output
 from jobs.runtimes import Stat
 from tests.factories import make_job, make_node, make_sweep
 from tests.fakes import FakeEngine, report, stream
@@ -373,3 +374,23 @@ def test_bundles_not_yet_sent_when_the_database_goes_are_taken_back(
     one_pass(now + timedelta(seconds=1))
     assert len(engine.sent) == 2
     assert [outcomes(job) for job in jobs] == [["released", None]] * 2
+
+
+def test_a_dispatcher_that_cannot_send_still_says_that_it_lives(
+    engine: FakeEngine, one_pass: Pass, desk: Desk, now: datetime, monkeypatch: Any
+) -> None:
+    """A full disk: it is to find out, and must not lose its lease over it."""
+    make_node()
+    job = make_job(now)
+
+    def full(*args: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(dispatcher, "parcel", full)
+    for seconds in (5, 10):
+        one_pass(now + timedelta(seconds=seconds))
+        renewed = Lease.objects.get(name="dispatcher").renewed_at
+        assert renewed == now + timedelta(seconds=seconds)
+    monkeypatch.undo()
+    one_pass(now + timedelta(seconds=15))
+    assert outcomes(job) == ["released", "released", None]
