@@ -15,10 +15,10 @@ from cluster import addresses
 from cluster import tags as tagging
 from cluster.breaker import state as breaker_state
 from cluster.checkup import breaker_of
+from cluster.engine.hearsay import MOST_SLOTS
 from cluster.models import Node
 
 SILENT = timedelta(seconds=15)  # unheard for so long: suspect
-MOST_SLOTS = 1000
 RESERVED = ("join",)  # a page beside the nodes' own
 HEARD = ["name", "slots", "auto_tags", "cpus", "platform", "version", "patched", "passport",
          "online", "trouble", "last_seen_at"]  # fmt: skip

@@ -17,6 +17,8 @@ ARCHITECTURES = ("aarch64", "arm64", "armv7l", "armv6l", "x86_64", "amd64", "i68
                  "ppc64le", "s390x")  # fmt: skip
 DISTRIBUTIONS = ("debian", "raspbian", "ubuntu", "fedora", "alpine", "arch", "manjaro", "opensuse",
                  "rocky", "almalinux", "centos", "nixos", "gentoo", "dietpi")  # fmt: skip
+DISPLAYS = ("v3d", "vc4", "i915", "xe", "lima", "panfrost", "etnaviv", "msm", "virtio_gpu",
+            "virtio-pci", "ast", "mgag200", "bochs-drm", "vmwgfx", "nouveau")  # fmt: skip
 
 
 class BadTag(ValueError):
@@ -53,7 +55,7 @@ def auto_tags(passport: Any, platform: str) -> list[str]:
         _tag("os", _distribution(passport)),
         _tag("py", _minor(_text(passport, "python"))),
         _tag("board", _board(_text(passport, "board"))),
-        "gpu" if passport.get("gpu") else "",
+        "gpu" if _computes(passport.get("gpu")) else "",
     ]
     return list(dict.fromkeys(tag for tag in found if tag))
 
@@ -61,6 +63,11 @@ def auto_tags(passport: Any, platform: str) -> list[str]:
 def _text(passport: dict[Any, Any], name: str) -> str:
     value = passport.get(name)
     return value[:200] if isinstance(value, str) else ""
+
+
+def _computes(gpu: Any) -> bool:
+    """More than a display: nearly every Raspberry Pi and laptop has a driver for that."""
+    return bool([one for one in gpu if one not in DISPLAYS] if isinstance(gpu, list) else gpu)
 
 
 def _first(known: Iterable[str], words: Collection[str]) -> str:

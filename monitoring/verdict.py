@@ -14,6 +14,8 @@ class Standing:
     dispatcher: str  # up, down, never
     nodes: int
     offline: Sequence[str]  # names
+    quarantined: Sequence[str]  # names, of those online; likewise the next
+    suspect: Sequence[str]
     draining: int
     running: int
     waiting: int  # could run now
@@ -45,16 +47,31 @@ def verdict(s: Standing) -> Verdict:
     work = doing(s)
     if not up:
         return Verdict("bad", f"{_('No node is online.')} {work}", ", ".join(s.offline[:8]))
-    if s.offline:
-        text = _("%(up)s of %(all)s nodes are up.") % {"up": up, "all": s.nodes}
-        away = _("Offline: %s") % ", ".join(s.offline[:8]) + ("…" if len(s.offline) > 8 else "")
-        return Verdict("warning", f"{text} {work}", away)
+    if s.offline or s.quarantined:
+        fit = up - len(s.quarantined)
+        text = (
+            _("%(up)s of %(all)s nodes are up.") % {"up": up, "all": s.nodes}
+            if fit == up
+            else _("%(up)s of %(all)s nodes take jobs.") % {"up": fit, "all": s.nodes}
+        )
+        groups = {_("Offline: %s"): s.offline, _("Quarantined: %s"): s.quarantined}
+        return Verdict("warning" if fit else "bad", f"{text} {work}", listed(groups))
     if s.draining == s.nodes:
         return Verdict("warning", _("Every node is draining: nothing new starts. %s") % work)
     if s.waiting and s.taken < s.slots and not s.running:
         return Verdict("warning", work, _("Slots are free, yet jobs wait: look at their reasons."))
+    if s.suspect:
+        text = _("All nodes are up, not all of them well.")
+        return Verdict("warning", f"{text} {work}", listed({_("Suspect: %s"): s.suspect}))
     text = _("The node is up.") if s.nodes == 1 else _("All %d nodes are up.") % s.nodes
     return Verdict("good", f"{text} {work}")
+
+
+def listed(groups: dict[str, Sequence[str]]) -> str:
+    """Their names, the first few of each group."""
+    shown = {words: ", ".join(names[:8]) + ("…" if len(names) > 8 else "")
+             for words, names in groups.items() if names}  # fmt: skip
+    return ". ".join(words % names for words, names in shown.items())
 
 
 def doing(s: Standing) -> str:

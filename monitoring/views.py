@@ -51,6 +51,8 @@ def picture(now: datetime) -> dict[str, Any]:
         dispatcher=beat(now),
         nodes=len(shown),
         offline=[card.node.name for card in shown if not card.node.online],
+        quarantined=[card.node.name for card in online if card.state == "quarantined"],
+        suspect=[card.node.name for card in online if card.state == "suspect"],
         draining=sum(card.node.draining for card in online),
         running=by[State.RUNNING],
         waiting=queue["ready"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ Report = dict[str, Any]
 
 RESULT_LIMIT = 1_000_000  # bytes of JSON
 REPORT_LIMIT = 6_000_000  # bytes of JSON: bytes that are no UTF-8 take six each
+OUT_OF_MEMORY = re.compile(
+    r"MemoryError|memory exhausted|out of memory|cannot allocate memory|bad_alloc", re.IGNORECASE
+)
 
 
 class MemberError(Exception):
@@ -103,6 +107,8 @@ def verdict(
         return _function_result(note, ended)
     if ended.exit_code:
         hint = ended.stderr.last_line()
+        if memory_mb and OUT_OF_MEMORY.search(hint):
+            hint += f" (its memory limit is {memory_mb} MB)"
         status = f"exited with status {ended.exit_code}"
         return _failed("exit", f"{status}: {hint}" if hint else status)
     return {"outcome": "succeeded"}

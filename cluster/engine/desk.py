@@ -21,7 +21,7 @@ from cluster.engine.events import (
     NodeTrouble,
     Progress,
 )
-from cluster.engine.hearsay import plain, read
+from cluster.engine.hearsay import MOST_NAME, MOST_PLATFORM, clean, plain, read, slots
 from cluster.engine.inbox import Inbox
 from cluster.engine.names import Names
 from node.fixes import DISPY_VERSION
@@ -197,7 +197,8 @@ class Desk:
             self.troubles.pop(address, None)
             self.inbox.put(
                 NodeSeen(
-                    address, str(node.name), int(node.cpus), str(node.platform), DISPY_VERSION,
+                    address, clean(str(node.name), MOST_NAME), slots(node.cpus),
+                    clean(str(node.platform), MOST_PLATFORM), DISPY_VERSION,
                     bool(passport.get("agent")), passport,
                 )
             )  # fmt: skip

@@ -13,6 +13,8 @@ from cluster.engine.events import NodeReading
 MOST_VALUES = 60  # of an answer, and of each list and table in it
 MOST_TEXT = 300  # characters of a value
 MOST_NAME = 60  # of its name
+MOST_PLATFORM = 200
+MOST_SLOTS = 1000
 MOST_INNER_TEXT = 100  # of a value in a list or a table
 MOST_ALL = 16_000  # characters of all of it as JSON
 LARGEST = 2**62
@@ -122,3 +124,8 @@ def size(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         return None
     return int(value)
+
+
+def slots(cpus: Any) -> int:
+    """One, where what it says makes no sense."""
+    return cpus if type(cpus) is int and 1 <= cpus <= MOST_SLOTS else 1

@@ -10,7 +10,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.engine.hearsay import MOST_ALL, plain, read
+from cluster.engine.hearsay import MOST_ALL, plain, read, slots
 from cluster.models import Node
 from tests.factories import make_node
 
@@ -131,3 +131,10 @@ def test_figures_of_no_sense_are_unknown(value: Any) -> None:
     assert {said.cpu_percent_used, said.swap_percent_used, said.memory_free} == {None}
     assert {said.memory_total, said.disk_free} == {None}
     assert said.extras == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"), [(4, 4), (0, 1), (-3, 1), (10**9, 1), ("8", 1), (None, 1), (True, 1)]
+)
+def test_slots_that_make_no_sense_are_one(said: object, taken: int) -> None:
+    assert slots(said) == taken

@@ -23,6 +23,8 @@ PI = {
         ({}, "macOS-14.4-arm64-arm-64bit", ["arch:arm64", "os:macos"]),
         ({"gpu": "NVIDIA T4", "os_id": "nixos"}, "Linux", ["os:linux", "os:nixos", "gpu"]),
         ({"gpu": [{"name": "x"}], "python": "3.13.0rc1"}, "", ["py:3.13", "gpu"]),
+        ({"gpu": ["v3d", "vc4"]}, "Linux", ["os:linux"]),  # a display, no more
+        ({"gpu": ["i915", "amdgpu"]}, "Linux", ["os:linux", "gpu"]),
         ({}, "", []),
         # A node may say anything.
         (None, "x" * 10_000, []),

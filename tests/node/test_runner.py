@@ -142,7 +142,8 @@ def test_a_file_that_is_no_program_is_said_to_be_none(bench: Bench) -> None:
 
 def test_memory_beyond_the_limit_fails_with_a_hint(bench: Bench) -> None:
     report = bench.run(kind="script", source="x = bytearray(300 << 20)", memory_mb=200)
-    assert report["error"] == "exited with status 1: MemoryError"
+    words = "exited with status 1: MemoryError (its memory limit is 200 MB)"
+    assert report["error"] == words
     assert bench.run(kind="script", source="x = bytearray(99 << 20)", memory_mb=200)["error"] == ""
 
 

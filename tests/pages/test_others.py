@@ -92,8 +92,14 @@ def test_the_dashboard_says_first_what_is_wrong(page: Client, node: Node, now: d
     make_running(now, node)
     make_job(now - timedelta(minutes=2))
     assert verdict() == "good: The node is up. 1 job running, 1 waiting, 1 to start later."
-    make_node("pi-2", online=False)
+    other = make_node("pi-2", canary_error="no answer")
+    assert verdict().startswith("warning: All nodes are up, not all of them well.")
+    Node.objects.filter(pk=other.pk).update(breaker_opened_at=now)
+    assert verdict().startswith("warning: 1 of 2 nodes take jobs.")
+    assert page.get("/").context["verdict"].advice == "Quarantined: pi-2"
+    Node.objects.filter(pk=other.pk).update(online=False)
     assert verdict().startswith("warning: 1 of 2 nodes are up.")
+    assert page.get("/").context["verdict"].advice == "Offline: pi-2"
     Node.objects.update(online=False)
     assert verdict().startswith("bad: No node is online.")
 
