@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def stack(database: str, nodes: int, slots: int) -> Iterator["Fleet"]:
-    """Django is set up for it in this process: once, so one stack a process."""
+def database(kind: str) -> Iterator[Path]:
+    """A migrated database, for which Django is set up in this process: once a process.
+
+    PostgreSQL as Debian sets it up, SQLite as the project does: all that is committed is on the
+    disk. Yields a temporary folder.
+    """
     with contextlib.ExitStack() as parts:
         temporary = tempfile.TemporaryDirectory(prefix="dispycluster-bench-")
         folder = Path(parts.enter_context(temporary))
         os.environ["DISPYCLUSTER_HOME"] = str(folder / "settings")
-        if database == "postgres":
-            os.environ["DATABASE_URL"] = parts.enter_context(postgres.server())
+        os.environ["DISPYCLUSTER_TASKS"] = str(Path(__file__).parent / "tasks")
+        if kind == "postgres":
+            os.environ["DATABASE_URL"] = parts.enter_context(postgres.running([])).url
         else:
             os.environ["DATABASE_URL"] = f"sqlite:///{folder / 'database.sqlite3'}"
         os.environ["DJANGO_SETTINGS_MODULE"] = "dispycluster.settings"
@@ -30,7 +35,14 @@ def stack(database: str, nodes: int, slots: int) -> Iterator["Fleet"]:
         django.setup()
         from django.core.management import call_command
 
+        call_command("migrate", verbosity=0)
+        yield folder
+
+
+@contextlib.contextmanager
+def stack(kind: str, nodes: int, slots: int) -> Iterator["Fleet"]:
+    with database(kind) as folder:
         from tests.live.fleet import fleet
 
-        call_command("migrate", verbosity=0)
-        yield parts.enter_context(fleet(folder, nodes, slots)).up()
+        with fleet(folder, nodes, slots) as made:
+            yield made.up()

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
+from node.report import full
+
 TIMEOUT_SECONDS = 30.0
 
 # The same work on every machine: interpreted arithmetic and memory, about a tenth of a second.
@@ -47,7 +49,7 @@ def parcel(bundle: int) -> str:
 def hear(text: str | None) -> Song:
     """The runner's final answer, from a node that may say anything."""
     try:
-        [report] = json.loads(text or "")["ended"]
+        [report] = map(full, json.loads(text or "")["ended"])
         if report["outcome"] != "succeeded":
             return Song(str(report["error"])[:200] or str(report["outcome"])[:20])
         result = json.loads(report["result"])

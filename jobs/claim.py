@@ -1,6 +1,7 @@
 """The claim: take ready jobs under lock, place them, open attempts, commit. Sending comes after."""
 
 import heapq
+import itertools
 import json
 import secrets
 from collections import Counter
@@ -11,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Min
+from django.db.models import Count, F, Max, Min, OuterRef, Subquery
 
 from cluster import fleet, placement, setting
 from cluster.models import Node
@@ -22,7 +23,9 @@ from jobs.models import Attempt, Job, Need, OnLost, State
 from jobs.rows import insert_rows, update_rows
 from jobs.runtimes import RunTimes
 
-MOST = 1000  # jobs looked at in one pass
+PEEK = 16  # jobs looked at first, or some for each free slot
+MOST = 4000  # jobs looked at in one pass
+FORESEEN = 1000  # … to find one for which a slow node's turn has come
 HEAVIEST = 4_000_000  # characters of arguments in one bundle: a frame ends at 16 MB
 ATTEMPT_OPENED = [
     "job", "number", "node", "bundle", "slots", "placement", "claimed_at", "error", "error_type",
@@ -72,7 +75,7 @@ class Bundle:
 
 def claim(
     epoch: int, now: datetime, times: RunTimes, refused: set[int],
-    elsewhere: Mapping[int, int], unsent: set[int], most: int = MOST,
+    elsewhere: Mapping[int, int], unsent: set[int],
 ) -> list[Bundle]:  # fmt: skip
     """Open one attempt for each ready job that a node can take now.
 
@@ -85,19 +88,27 @@ def claim(
         taken = busy()
         taken.update(elsewhere)
         views = [view for view in fleet.views(taken) if view.id not in refused]
-        if not any(view.online and view.free for view in views):
+        free = sum(view.free for view in views if view.online)
+        if not free:
             return []
-        jobs, needs = ready_jobs(now, views, most)
+        needs = {row.pk: placement.need_of(row.body) for row in Need.objects.all()}
+        able = [pk for pk, need in needs.items() if can_be_met(need, views)]
+        peek = min(MOST, max(PEEK, 4 * free))
+        jobs = ready_jobs(now, able, peek)
         if not jobs:
             return []
-        strategy = setting.read("strategy")
-        if foresees(jobs, strategy):  # a slow node's turn may come late in the queue
-            if len(jobs) == most < MOST:
-                jobs, needs = ready_jobs(now, views, MOST)
+        strategy, remaining = setting.read("strategy"), len(jobs)
+        ahead = foresees(jobs, strategy)
+        wanted = sum(bundles.most(times.quickest(job.spec)) for job in jobs[:free])
+        wanted = max(wanted, FORESEEN if ahead else 0)
+        if len(jobs) == peek < wanted:
+            jobs = ready_jobs(now, able, min(MOST, wanted))
+            remaining = count_ready(now, able, 2 * bundles.MOST * len(views))
+        if ahead:
             foresee_ends(views, times, now)
         if any(needs[job.need].memory_mb for job in jobs):
             promise_memory(views, needs)
-        packed = list(pack(jobs, needs, views, strategy, times))
+        packed = list(pack(jobs, needs, views, strategy, times, max(remaining, len(jobs))))
         open_attempts(packed, now)
         unsent.update(bundle.id for bundle in packed)
     return packed
@@ -146,18 +157,21 @@ def running_bundles(nodes: Collection[int]) -> Iterator[tuple[int, int, int, int
         yield node, slots, spec, count, started_at or claimed_at
 
 
-def ready_jobs(
-    now: datetime, views: Sequence[NodeView], most: int
-) -> tuple[list[Ready], dict[int, placement.Need]]:
-    """The most urgent ready jobs, leaving aside needs that no node can meet now."""
-    needs = {row.pk: placement.need_of(row.body) for row in Need.objects.all()}
-    found = [
-        read_ready(now, pk, most)
-        for pk, need in needs.items()
-        if any(placement.why_not(need, view) is None for view in views)
-    ]
+def can_be_met(need: placement.Need, views: Sequence[NodeView]) -> bool:
+    """Now, by some node."""
+    return any(placement.why_not(need, view) is None for view in views)
+
+
+def ready_jobs(now: datetime, needs: Collection[int], most: int) -> list[Ready]:
+    """The most urgent ready jobs with these needs."""
+    found = [read_ready(now, need, most) for need in needs]
     merged = heapq.merge(*found, key=lambda job: job.rank)
-    return [job for job, _ in zip(merged, range(most), strict=False)], needs
+    return list(itertools.islice(merged, most))
+
+
+def count_ready(now: datetime, needs: Collection[int], most: int) -> int:
+    """How many there are, if not more than `most`."""
+    return Job.objects.ready(now).filter(need__in=needs).order_by()[:most].count()
 
 
 def read_ready(now: datetime, need: int, most: int) -> list[Ready]:
@@ -179,14 +193,16 @@ def read_ready(now: datetime, need: int, most: int) -> list[Ready]:
 
 def pack(
     jobs: list[Ready], needs: dict[int, placement.Need], views: list[NodeView],
-    strategy: str, times: RunTimes,
+    strategy: str, times: RunTimes, remaining: int,
 ) -> Iterator[Bundle]:  # fmt: skip
-    """Give the most urgent job to its best node, let its likes ride along, and so on."""
+    """Give the most urgent job to its best node, let its likes ride along, and so on.
+
+    `remaining`: ready jobs, also those not among `jobs`.
+    """
     slots = sum(view.slots for view in views if view.online)
     free = sum(view.free for view in views if view.online)
     speeds = {view.id: view.speed for view in views}
     placer = Placer(views)
-    waiting = Counter((job.spec, job.priority) for job in jobs)
     taken: set[int] = set()
     full: set[tuple[int, str]] = set()  # (need, strategy) that no node can take any more
     for position, job in enumerate(jobs):
@@ -202,12 +218,11 @@ def pack(
             continue
         if not choice.now:
             continue  # it waits for a node that will have done it sooner than any free one
-        group = (job.spec, job.priority)
         mean = times.pace(job.spec, choice.node.id)
-        size = 1 if job.on_lost == OnLost.FAIL else bundles.size(mean, waiting[group], slots)
+        size = 1 if job.on_lost == OnLost.FAIL else bundles.size(mean, remaining, slots)
         members = riders(jobs, position, taken, size)
         taken.update(member.id for member in members)
-        waiting[group] -= len(members)
+        remaining -= len(members)
         yield Bundle(secrets.randbits(62), choice, need.slots, members)
         free -= need.slots
         if free <= 0:
@@ -231,35 +246,21 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
     if not packed:
         return
     insert_rows(Attempt, ATTEMPT_OPENED, (row for b in packed for row in attempt_rows(b, now)))
-    ids = Attempt.objects.filter(bundle__in=[b.id for b in packed], finished_at=None)
-    attempt_of = dict(ids.values_list("job", "id"))
+    opened = Attempt.objects.filter(bundle__in=[b.id for b in packed], finished_at=None).order_by()
+    attempt_of = dict(opened.values_list("job", "id"))
     for bundle in packed:
         bundle.attempts = {job.id: attempt_of[job.id] for job in bundle.jobs}
-        Job.objects.filter(pk__in=bundle.attempts).update(
-            state=State.RUNNING, tried=F("tried") + 1, node=bundle.node, started_at=None
-        )
+    own = Attempt.objects.filter(job=OuterRef("pk"), finished_at=None).order_by()
+    Job.objects.filter(pk__in=opened.values("job")).update(
+        state=State.RUNNING, tried=F("tried") + 1, node=Subquery(own.values("node")),
+        started_at=None,
+    )  # fmt: skip
     update_rows(Node, ["last_claim_at"], {(now, bundle.node) for bundle in packed})
-    events.note_rows(
-        (job.id, now, "running", job.tried + 1, events.DISPATCHER, f"sent to {b.choice.node.name}")
-        for b in packed
-        for job in b.jobs
-    )
+    events.note_opened(opened, now)
 
 
 def attempt_rows(bundle: Bundle, now: datetime) -> Iterator[tuple[Any, ...]]:
     receipt = json.dumps({**bundle.choice.receipt, "bundle_size": len(bundle.jobs)})
     for job in bundle.jobs:
-        yield (
-            job.id,
-            job.tried + 1,
-            bundle.node,
-            bundle.id,
-            bundle.slots,
-            receipt,
-            now,
-            "",
-            "",
-            "",
-            0,
-            0,
-        )
+        yield (job.id, job.tried + 1, bundle.node, bundle.id, bundle.slots, receipt, now, "", "",
+               "", 0, 0)  # fmt: skip

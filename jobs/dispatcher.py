@@ -24,7 +24,7 @@ from cluster.engine.events import (
     Progress,
 )
 from jobs import catalog, failpoints, files, health, lease, lifecycle
-from jobs.claim import MOST, Bundle, busy, claim
+from jobs.claim import Bundle, busy, claim
 from jobs.health import Health
 from jobs.lifecycle import Closing
 from jobs.models import Attempt, Job, Outcome, Spec, State
@@ -67,7 +67,6 @@ class Desk:
     unsent: set[int] = field(default_factory=set)  # bundles claimed, as far as we know
     resting: dict[int, datetime] = field(default_factory=dict)  # node -> until
     cancelling: set[int] = field(default_factory=set)  # bundles
-    appetite: int = 16
     next_beat: datetime | None = None
     next_rescue: datetime | None = None
     next_speeds: datetime | None = None
@@ -181,7 +180,7 @@ def rescue(engine: Carrier, desk: Desk, now: datetime) -> int:
 
 def overdue(now: datetime) -> dict[int, str]:
     """Open bundles, with their addresses, whose members must all have timed out by now."""
-    rows = Attempt.objects.filter(finished_at=None, claimed_at__lt=now - OVERDUE)
+    rows = Attempt.objects.filter(finished_at=None, claimed_at__lt=now - OVERDUE).order_by()
     limits: dict[tuple[int, str], datetime | None] = {}
     for bundle, address, claimed_at, body in rows.values_list(
         "bundle", "node__address", "claimed_at", "job__spec__body"
@@ -194,9 +193,11 @@ def overdue(now: datetime) -> dict[int, str]:
 
 def cancel(engine: Carrier, desk: Desk) -> int:
     """Pass on what people asked to stop; the engine repeats it until the bundle ends."""
-    wanted = Attempt.objects.filter(
-        finished_at=None, job__state=State.RUNNING, job__cancel_requested_at__isnull=False
-    )
+    asked = Job.objects.filter(state=State.RUNNING, cancel_requested_at__isnull=False).order_by()
+    jobs = list(asked.values_list("pk", flat=True))
+    if not jobs:
+        return 0
+    wanted = Attempt.objects.filter(finished_at=None, job__in=jobs)
     fresh = set(wanted.values_list("bundle", flat=True)) - desk.cancelling
     for bundle in fresh:
         engine.cancel(bundle)
@@ -211,10 +212,7 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     if desk.note:
         return 0
     desk.resting = {node: until for node, until in desk.resting.items() if until > now}
-    packed = claim(
-        desk.epoch, now, desk.times, set(desk.resting), desk.health.busy(),
-        desk.unsent, min(MOST, desk.appetite),
-    )  # fmt: skip
+    packed = claim(desk.epoch, now, desk.times, set(desk.resting), desk.health.busy(), desk.unsent)
     if not packed:
         return 0
     failpoints.reach("after-claim")
@@ -227,9 +225,7 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
             desk.resting[bundle.node] = now + timedelta(seconds=REST_SECONDS)
             take_back(desk, {bundle.id}, "the node had no free slot after all", now)
     failpoints.reach("after-send")
-    claimed = sum(len(bundle.jobs) for bundle in packed)
-    desk.appetite = max(16, 4 * claimed)
-    return claimed
+    return sum(len(bundle.jobs) for bundle in packed)
 
 
 def parcel(bundle: Bundle, specs: dict[int, Spec]) -> tuple[str, list[tuple[str, Path]]]:

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import CharField, DateTimeField, IntegerField, Value
+from django.db.models import CharField, DateTimeField, F, IntegerField, QuerySet, Value
+from django.db.models.functions import Concat, Left
 
-from jobs.models import Event, JobQuerySet
+from jobs.models import Attempt, Event, JobQuerySet
 from jobs.rows import column, insert_rows, table
 
 FIELDS = ["job", "at", "state", "attempt", "who", "why"]
@@ -18,6 +19,20 @@ MOST_WHY = 300  # characters
 def note_rows(rows: Iterable[tuple[int, datetime, str, int | None, str, str]]) -> None:
     """Each row: job, at, state after (or empty), attempt number, who, why."""
     insert_rows(Event, FIELDS, rows)
+
+
+def note_opened(attempts: QuerySet[Attempt], at: datetime) -> None:
+    """One event for each attempt just opened, in one statement."""
+    why = Concat(Value("sent to "), F("node__name"))
+    rows = attempts.values_list(
+        "job",
+        Value(at, DateTimeField()),
+        Value("running", CharField()),
+        "number",
+        Value(DISPATCHER, CharField()),
+        Left(why, MOST_WHY),
+    )
+    insert_select(Event, FIELDS, rows)
 
 
 def note_all(jobs: JobQuerySet, at: datetime, state: str, who: str, why: str) -> int:

@@ -54,8 +54,7 @@ def judge(health: Health, nodes: Collection[int], now: datetime) -> None:
     """After losses on these nodes: whose fault were they?"""
     since = max(now - breaker.WINDOW, health.started_at + RESTART_GRACE)
     lost = Attempt.objects.filter(outcome=Outcome.LOST, finished_at__gte=since)
-    jobs = lost.filter(node__in=nodes).values("job")
-    rows = lost.filter(job__in=jobs).values_list("node", "job", "finished_at")
+    rows = lost.order_by().values_list("node", "job", "finished_at")
     losses = [Loss(node, job, at) for node, job, at in rows if at]
     for node in checkup.judge(losses, nodes, now):
         logger.warning("node %s is quarantined: %s", node.name, node.breaker_reason)

@@ -1,14 +1,16 @@
 """Every change of a job's and an attempt's state. docs/lifecycle.md draws them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
+from cluster.models import Node
 from jobs import dependencies, events, retry
-from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, OnLost, Outcome, State
+from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, OnLost, Outcome, Spec, State
 from jobs.rows import update_rows
 from jobs.submit import wake_dispatcher
 
@@ -51,21 +53,24 @@ class Closing:
     stderr_bytes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Standing:
     """A running job and its open attempt, as far as the attempt's end is concerned."""
 
+    attempt: int
     job: int
+    bundle: int
     number: int
-    node: str
+    node: int
+    spec: int
+    owner: int
     claimed_at: datetime
-    run_at: datetime
+    started_at: datetime | None
     charged: int
     losses: int
     max_attempts: int
     on_lost: str
     cancel_requested: bool
-    retry_on: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Decision:
     error: str = ""
 
 
-def decide(closing: Closing, job: Standing, now: datetime) -> Decision:
+def decide(closing: Closing, job: Standing, retry_on: Mapping[str, Any], now: datetime) -> Decision:
     """What becomes of the job. Pure, and complete: every outcome has its consequence."""
     counts = closing.outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT)
     charged, losses = job.charged + counts, job.losses + (closing.outcome == Outcome.LOST)
@@ -98,73 +103,107 @@ def decide(closing: Closing, job: Standing, now: datetime) -> Decision:
         return replace(here, state=State.QUEUED, run_at=now)
     run_at = retry.next_run(charged, job.max_attempts, now)
     timed_out = closing.outcome == Outcome.TIMED_OUT
-    if run_at and retry.worth_it(job.retry_on, timed_out, closing.exit_code, closing.error_type):
+    if run_at and retry.worth_it(retry_on, timed_out, closing.exit_code, closing.error_type):
         return replace(here, state=State.QUEUED, run_at=run_at)
     return here
 
 
 STANDING = [
-    "job_id", "number", "node__name", "claimed_at", "job__run_at", "job__charged", "job__losses",
-    "job__max_attempts", "job__on_lost", "job__cancel_requested_at", "job__spec__retry_on",
+    "id", "job", "bundle", "number", "node", "job__spec", "job__owner", "claimed_at", "started_at",
+    "job__charged", "job__losses", "job__max_attempts", "job__on_lost",
+    "job__cancel_requested_at",
 ]  # fmt: skip
 ATTEMPT_CLOSED = [
     "finished_at", "outcome", "error", "error_type", "traceback", "exit_code", "started_at",
     "run_seconds", "cpu_seconds", "max_rss_kb", "stdout_bytes", "stderr_bytes",
 ]  # fmt: skip
-JOB_MOVED = [
+JOB_ENDED = [
+    "state", "charged", "losses", "error", "finished_at", "started_at", "run_seconds",
+    "exit_code", "result", "cancel_requested_at",
+]  # fmt: skip
+JOB_QUEUED = [
     "state", "charged", "losses", "error", "run_at", "finished_at", "started_at", "run_seconds",
     "exit_code", "result", "cancel_requested_at",
 ]  # fmt: skip
 
 
+def standings(attempts: QuerySet[Attempt]) -> dict[int, Standing]:
+    """The open ones among `attempts`, by id and in that order; their jobs are locked."""
+    still_open = attempts.filter(finished_at=None)
+    if connection.features.has_select_for_update:
+        # In order, as everybody does: no two wait for each other.
+        jobs = Job.objects.select_for_update().filter(pk__in=still_open.values("job"))
+        list(jobs.order_by("pk").values_list("pk", flat=True))
+    rows: Any = still_open.order_by().values_list(*STANDING)
+    found = [Standing(*[*values, cancel is not None]) for *values, cancel in rows]
+    return {each.attempt: each for each in sorted(found, key=lambda each: each.attempt)}
+
+
 @transaction.atomic
-def close(closings: Sequence[Closing], now: datetime) -> set[int]:
+def close(
+    closings: Sequence[Closing], now: datetime, known: Mapping[int, Standing] | None = None
+) -> set[int]:
     """Close attempts that are still open and move their jobs on.
 
-    Returns the attempts it closed; the others were closed before: the first answer stands.
+    `known`: standings() of this very transaction, if it was read already. Returns the attempts
+    it closed; the others were closed before: the first answer stands.
     """
     wanted = {closing.attempt: closing for closing in reversed(closings)}
     if not wanted:
         return set()
-    attempts, jobs, history, ended = [], [], [], {}
-    for pk, job in standings(wanted):
-        closing = wanted[pk]
-        decision = decide(closing, job, now)
+    if known is None:
+        known = standings(Attempt.objects.filter(pk__in=wanted))
+    names = node_names(known)
+    rules = retry_rules(known, wanted)
+    attempts, finals, queued, history, ended = [], [], [], [], {}
+    for pk, closing in wanted.items():
+        job = known.get(pk)
+        if job is None:
+            continue
+        decision = decide(closing, job, rules.get(job.spec, {}), now)
         finished = min(now, max(job.claimed_at, closing.finished_at or now))
         started = closing.started_at and min(finished, max(job.claimed_at, closing.started_at))
         attempts.append(attempt_row(pk, closing, started, finished))
-        jobs.append(job_row(closing, decision, job, started, finished))
-        history.append(
-            (job.job, now, str(decision.state), job.number, events.DISPATCHER, why(closing, job))
-        )
-        if decision.state != State.QUEUED:
+        if decision.state == State.QUEUED:
+            queued.append(queued_row(decision, job))
+        else:
+            finals.append(ended_row(closing, decision, job, started, finished))
             ended[job.job] = str(decision.state)
+        history.append(
+            (job.job, now, str(decision.state), job.number, events.DISPATCHER,
+             why(closing, names[job.node]))
+        )  # fmt: skip
     update_rows(Attempt, ATTEMPT_CLOSED, attempts)
-    update_rows(Job, JOB_MOVED, jobs)
+    update_rows(Job, JOB_ENDED, finals)
+    update_rows(Job, JOB_QUEUED, queued)
     events.note_rows(history)
     dependencies.settle(ended, now)
     return {row[-1] for row in attempts}
 
 
-def standings(attempts: Collection[int]) -> list[tuple[int, Standing]]:
-    """The open ones among these attempts, locked with their jobs."""
-    still_open = Attempt.objects.filter(pk__in=attempts, finished_at=None)
-    if connection.features.has_select_for_update:
-        # Jobs first and in order, as everybody does: no two wait for each other.
-        jobs = Job.objects.select_for_update().filter(pk__in=still_open.values("job"))
-        list(jobs.order_by("pk").values_list("pk", flat=True))
-    rows: Any = still_open.order_by("job_id").values_list("id", *STANDING)
-    return [
-        (pk, Standing(*[*values, cancel is not None, retry_on]))
-        for pk, *values, cancel, retry_on in rows
-    ]
+def node_names(known: Mapping[int, Standing]) -> dict[int, str]:
+    nodes = {job.node for job in known.values()}
+    return dict(Node.objects.filter(pk__in=nodes).values_list("id", "name"))
 
 
-def why(closing: Closing, job: Standing) -> str:
+def retry_rules(
+    known: Mapping[int, Standing], closings: Mapping[int, Closing]
+) -> dict[int, Mapping[str, Any]]:
+    """Of the specs whose attempts failed: what is worth another try."""
+    specs = {
+        known[pk].spec
+        for pk, closing in closings.items()
+        if closing.outcome in (Outcome.FAILED, Outcome.TIMED_OUT) and pk in known
+    }
+    return dict(Spec.objects.filter(pk__in=specs).values_list("id", "retry_on")) if specs else {}
+
+
+def why(closing: Closing, node: str) -> str:
     """One line for the history."""
-    reason = closing.error.split("\n", 1)[0]
-    words = f"{closing.outcome.replace('_', ' ')} on {job.node}"
-    return f"{words}: {reason}"[: events.MOST_WHY] if reason else words
+    words = f"{closing.outcome.replace('_', ' ')} on {node}"
+    if not closing.error:
+        return words
+    return f"{words}: {closing.error.partition(chr(10))[0]}"[: events.MOST_WHY]
 
 
 def attempt_row(
@@ -176,16 +215,18 @@ def attempt_row(
     )  # fmt: skip
 
 
-def job_row(
+def ended_row(
     c: Closing, d: Decision, job: Standing, started: datetime | None, finished: datetime
 ) -> tuple[Any, ...]:
-    final = d.state != State.QUEUED
     return (
-        str(d.state), d.charged, d.losses, d.error, d.run_at or job.run_at,
-        finished if final else None, started if final else None,
-        c.run_seconds if final else None, c.exit_code if final else None,
+        str(d.state), d.charged, d.losses, d.error, finished, started, c.run_seconds, c.exit_code,
         c.result if d.state == State.SUCCEEDED else None, None, job.job,
     )  # fmt: skip
+
+
+def queued_row(d: Decision, job: Standing) -> tuple[Any, ...]:
+    return (str(d.state), d.charged, d.losses, d.error, d.run_at, None, None, None, None, None,
+            None, job.job)  # fmt: skip
 
 
 def mark_started(attempt_ids: Collection[int], now: datetime) -> int:

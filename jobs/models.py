@@ -95,8 +95,12 @@ class Job(models.Model):
 
     name = models.CharField(max_length=200, blank=True)
     spec = models.ForeignKey(Spec, on_delete=models.PROTECT, related_name="jobs")
-    need = models.ForeignKey(Need, on_delete=models.PROTECT)  # the spec's: the claim reads it
-    sweep = models.ForeignKey(Sweep, null=True, on_delete=models.CASCADE, related_name="jobs")
+    need = models.ForeignKey(
+        Need, on_delete=models.PROTECT, db_index=False
+    )  # the spec's: the claim reads it, by job_ready
+    sweep = models.ForeignKey(
+        Sweep, null=True, on_delete=models.CASCADE, related_name="jobs", db_index=False
+    )  # job_sweep serves
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     args = models.TextField(default="{}")  # JSON text, carried as it is
 
@@ -147,10 +151,16 @@ class Job(models.Model):
                 name="job_ready",
             ),
             models.Index(fields=["state", "-id"], name="job_state"),
-            models.Index(fields=["sweep", "state"], name="job_sweep"),
-            models.Index(fields=["state", "finished_at"], name="job_finished"),
             models.Index(
-                fields=["cancel_requested_at"],
+                fields=["sweep", "state"], condition=Q(sweep__isnull=False), name="job_sweep"
+            ),
+            models.Index(
+                fields=["state", "finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="job_finished",
+            ),
+            models.Index(
+                fields=["state", "cancel_requested_at"],
                 condition=Q(state="running", cancel_requested_at__isnull=False),
                 name="job_to_cancel",
             ),
@@ -219,9 +229,13 @@ class IdempotencyKey(models.Model):
 class Attempt(models.Model):
     """One try of a job on one node; open while it has no outcome."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="attempts", db_index=False
+    )  # attempt_number_once serves
     number = models.PositiveIntegerField()
-    node = models.ForeignKey("cluster.Node", on_delete=models.PROTECT, related_name="attempts")
+    node = models.ForeignKey(
+        "cluster.Node", on_delete=models.PROTECT, related_name="attempts", db_index=False
+    )  # attempt_node serves
     bundle = models.BigIntegerField()  # the dispy job it travels in
     slots = models.PositiveSmallIntegerField(default=1)  # that its bundle takes on the node
     placement = models.JSONField(default=dict)  # strategy, candidates, ruled out
@@ -255,7 +269,15 @@ class Attempt(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["bundle"], condition=Q(finished_at=None), name="attempt_open_bundle"
+                fields=["bundle", "node", "slots"],
+                condition=Q(finished_at=None),
+                name="attempt_open",
+            ),
+            models.Index(
+                fields=["outcome", "finished_at"], condition=Q(outcome="lost"), name="attempt_lost"
+            ),
+            models.Index(
+                fields=["bundle"], condition=Q(outcome="lost"), name="attempt_lost_bundle"
             ),
             models.Index(fields=["node", "-id"], name="attempt_node"),
         ]
@@ -290,7 +312,9 @@ class Output(models.Model):
         STDOUT = "stdout"
         STDERR = "stderr"
 
-    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="outputs")
+    attempt = models.ForeignKey(
+        Attempt, on_delete=models.CASCADE, related_name="outputs", db_index=False
+    )  # output_piece_once serves
     stream = models.CharField(max_length=6, choices=Stream)
     offset = models.BigIntegerField()  # in the whole stream; a gap was left out at the cap
     data = models.BinaryField()

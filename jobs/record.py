@@ -3,16 +3,18 @@
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.engine.events import BundleEnded, BundleGone, Progress
+from cluster.models import Node
 from jobs import events, files, lifecycle, output
-from jobs.lifecycle import Closing
+from jobs.lifecycle import Closing, Standing
 from jobs.models import Artifact, Attempt, OnLost, Outcome
+from node.report import full
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +31,6 @@ class Incoming(Protocol):
 
 
 @dataclass
-class OpenAttempt:
-    id: int
-    spec: int
-    node: int
-    address: str
-    started: bool
-    on_lost: str
-    cancel_requested: bool
-    owner: int
-
-
-@dataclass
 class Folded:
     """One drain's news, ready to be written."""
 
@@ -48,20 +38,6 @@ class Folded:
     reports: list[dict[str, Any]] = field(default_factory=list)
     started: set[int] = field(default_factory=set)
     pieces: list[dict[str, Any]] = field(default_factory=list)
-
-
-def open_attempts(bundles: Iterable[int]) -> dict[int, dict[int, OpenAttempt]]:
-    """By bundle and attempt, in the order in which the runner takes them."""
-    found: dict[int, dict[int, OpenAttempt]] = defaultdict(dict)
-    rows = Attempt.objects.filter(bundle__in=set(bundles), finished_at=None).order_by("id")
-    for bundle, pk, spec, node, address, started_at, on_lost, cancel, owner in rows.values_list(
-        "bundle", "id", "job__spec", "node", "node__address", "started_at", "job__on_lost",
-        "job__cancel_requested_at", "job__owner",
-    ):  # fmt: skip
-        found[bundle][pk] = OpenAttempt(
-            pk, spec, node, address, started_at is not None, on_lost, cancel is not None, owner
-        )
-    return found
 
 
 @dataclass
@@ -74,42 +50,48 @@ class Recorded:
 
 def record(news: list[News], engine: Incoming, now: datetime) -> Recorded:
     """Write one drain's news; within the caller's transaction."""
-    by_bundle = open_attempts(event.bundle for event in news)
+    known = lifecycle.standings(Attempt.objects.filter(bundle__in={e.bundle for e in news}))
+    by_bundle: dict[int, dict[int, Standing]] = defaultdict(dict)
+    for pk, attempt in known.items():  # in the order in which the runner takes them
+        by_bundle[attempt.bundle][pk] = attempt
+    addresses = addresses_of({attempt.node for attempt in known.values()})
     folded, answered = Folded(), set[int]()
     for event in news:
         # Its own open attempts only, and those not answered for earlier in this drain.
         mine = {
             pk: attempt
             for pk, attempt in by_bundle.get(event.bundle, {}).items()
-            if attempt.address == event.address and pk not in answered
+            if addresses[attempt.node] == event.address and pk not in answered
         }
         before = len(folded.closings)
         fold(event, mine, folded, now)
         answered.update(closing.attempt for closing in folded.closings[before:])
-    lifecycle.mark_started(folded.started, now)
+    lifecycle.mark_started(folded.started - answered, now)
     late = [
-        event
-        for event in news
-        if isinstance(event, BundleEnded) and not by_bundle.get(event.bundle)
+        event for event in news if isinstance(event, BundleEnded) and event.bundle not in by_bundle
     ]
     note_late(late, now)
-    everyone = {pk: attempt for mine in by_bundle.values() for pk, attempt in mine.items()}
-    output.add_live(folded.pieces, set(everyone))
-    closed = lifecycle.close(folded.closings, now)
-    reports = [report for report in folded.reports if report["attempt"] in closed]
-    output.settle(reports)
-    for report in reports:
-        keep_artifacts(report, everyone[report["attempt"]], engine, now)
-    losses = [
-        c.attempt for c in folded.closings if c.outcome == Outcome.LOST and c.attempt in closed
+    output.add_live(folded.pieces, known.keys() - answered)
+    lifecycle.close(folded.closings, now, known)
+    output.settle(folded.reports)
+    for report in folded.reports:
+        if report.get("artifacts"):
+            keep_artifacts(report, known[report["attempt"]], engine, now)
+    lost_on = {known[c.attempt].node for c in folded.closings if c.outcome == Outcome.LOST}
+    return Recorded(run_times(folded.reports, known), lost_on)
+
+
+def addresses_of(nodes: set[int]) -> dict[int, str]:
+    return dict(Node.objects.filter(pk__in=nodes).values_list("id", "address"))
+
+
+def run_times(
+    reports: list[dict[str, Any]], known: Mapping[int, Standing]
+) -> list[tuple[int, int, float]]:
+    return [
+        (known[r["attempt"]].spec, known[r["attempt"]].node, seconds(r["run_seconds"]))
+        for r in reports
     ]
-    return Recorded(
-        [
-            (everyone[r["attempt"]].spec, everyone[r["attempt"]].node, seconds(r["run_seconds"]))
-            for r in reports
-        ],
-        {everyone[pk].node for pk in losses},
-    )
 
 
 def note_late(answers: list[BundleEnded], now: datetime) -> None:
@@ -122,7 +104,7 @@ def note_late(answers: list[BundleEnded], now: datetime) -> None:
     )
 
 
-def fold(event: News, mine: dict[int, OpenAttempt], folded: Folded, now: datetime) -> None:
+def fold(event: News, mine: dict[int, Standing], folded: Folded, now: datetime) -> None:
     """Turn one event into closings, for the bundle's own open attempts alone."""
     if not mine:
         return  # late or repeated: the first answer stands
@@ -134,8 +116,10 @@ def fold(event: News, mine: dict[int, OpenAttempt], folded: Folded, now: datetim
         return
     try:
         message = json.loads(event.text)
-        by_attempt = {report["attempt"]: report for report in message.get("ended", ())}
-        ended = [report for pk, report in by_attempt.items() if pk in mine]
+        by_attempt = {
+            r["attempt"]: full(r) for r in message.get("ended", ()) if r["attempt"] in mine
+        }
+        ended = list(by_attempt.values())
         newest = max((r["started_at"] + r["run_seconds"] for r in ended), default=0.0)
         closings = [closing_of(r, mine[r["attempt"]], newest, now) for r in ended]
         started = mine.keys() & set(message.get("started", ()))
@@ -154,9 +138,7 @@ def fold(event: News, mine: dict[int, OpenAttempt], folded: Folded, now: datetim
         folded.closings += [release(attempt) for attempt in rest]
 
 
-def closing_of(
-    report: dict[str, Any], attempt: OpenAttempt, newest: float, now: datetime
-) -> Closing:
+def closing_of(report: dict[str, Any], attempt: Standing, newest: float, now: datetime) -> Closing:
     """A runner's report as a closing. Raises KeyError or the like where it is malformed."""
     outcome = report["outcome"]
     if outcome not in CONCLUSIVE:
@@ -165,13 +147,13 @@ def closing_of(
         # Stopped with its node, or with another member of its bundle: not the job's doing.
         never = attempt.on_lost == OnLost.FAIL  # it had begun: sent again, it would run twice
         stopped = Outcome.LOST if never else Outcome.RELEASED
-        return Closing(attempt.id, stopped, error="stopped before its end")
+        return Closing(attempt.attempt, stopped, error="stopped before its end")
     times = lifecycle.on_our_clock(report["started_at"], report["run_seconds"], newest, now)
     result = report["result"]
     if result is not None:
         json.loads(result)
     return Closing(
-        attempt=attempt.id,
+        attempt=attempt.attempt,
         outcome=outcome,
         error=clean(report["error"]),
         error_type=clean(report["error_type"]),
@@ -209,7 +191,7 @@ def clean(text: str) -> str:
     return text[:MOST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()
 
 
-def lost(mine: dict[int, OpenAttempt], reason: str, never_started: bool = False) -> list[Closing]:
+def lost(mine: dict[int, Standing], reason: str, never_started: bool = False) -> list[Closing]:
     """Close a bundle's attempts when nobody will answer for it.
 
     Members run in order, so the first open one was in flight and is lost; those behind it
@@ -218,26 +200,26 @@ def lost(mine: dict[int, OpenAttempt], reason: str, never_started: bool = False)
     closings = []
     for place, attempt in enumerate(mine.values()):
         careful = attempt.on_lost == OnLost.FAIL and not never_started
-        in_flight = place == 0 or attempt.started or careful
+        in_flight = place == 0 or attempt.started_at or careful
         if attempt.cancel_requested:
-            closings.append(Closing(attempt.id, Outcome.CANCELLED, error="cancelled"))
+            closings.append(Closing(attempt.attempt, Outcome.CANCELLED, error="cancelled"))
         elif in_flight:
-            closings.append(Closing(attempt.id, Outcome.LOST, never_started, reason))
+            closings.append(Closing(attempt.attempt, Outcome.LOST, never_started, reason))
         else:
             closings.append(release(attempt))
     return closings
 
 
-def release(attempt: OpenAttempt) -> Closing:
-    return Closing(attempt.id, Outcome.RELEASED, error="its bundle ended before its turn")
+def release(attempt: Standing) -> Closing:
+    return Closing(attempt.attempt, Outcome.RELEASED, error="its bundle ended before its turn")
 
 
 def keep_artifacts(
-    report: dict[str, Any], attempt: OpenAttempt, engine: Incoming, now: datetime
+    report: dict[str, Any], attempt: Standing, engine: Incoming, now: datetime
 ) -> None:
     rows = []
     for index, entry in enumerate(report.get("artifacts", ())[:100]):
-        row = Artifact(attempt_id=attempt.id, name=clean(entry["name"])[:300])
+        row = Artifact(attempt_id=attempt.attempt, name=clean(entry["name"])[:300])
         row.size = whole(entry["size"])
         row.error = clean(entry["error"])[:300]
         if not row.error:
@@ -248,10 +230,10 @@ def keep_artifacts(
 
 
 def take_in(
-    row: Artifact, digest: str, index: int, attempt: OpenAttempt, engine: Incoming, now: datetime
+    row: Artifact, digest: str, index: int, attempt: Standing, engine: Incoming, now: datetime
 ) -> str:
     """Move a file that arrived into the store; the error in words, or nothing."""
-    flat = f"{attempt.id}-{index}-{digest.removeprefix('sha256:')}"
+    flat = f"{attempt.attempt}-{index}-{digest.removeprefix('sha256:')}"
     source = engine.incoming(flat)
     if source is None:
         return "it did not arrive from the node"

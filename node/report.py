@@ -38,36 +38,51 @@ def too_large(size: int) -> MemberError:
     )
 
 
+NOTHING: Report = {"text": "", "total": 0, "left_out": 0, "left_out_at": 0}
+DEFAULTS: Report = {
+    "exit_code": None,
+    "signal": None,
+    "error": "",
+    "error_type": "",
+    "traceback": "",
+    "result": None,
+    "run_seconds": 0.0,
+    "cpu_seconds": 0.0,
+    "max_rss_kb": None,
+    "stdout": NOTHING,
+    "stderr": NOTHING,
+    "artifacts": [],
+}
+
+
 def blank(attempt: Any, started_at: float) -> Report:
     """A report on a member that has done nothing yet."""
+    return {**DEFAULTS, "outcome": "failed", "attempt": attempt, "started_at": started_at}
+
+
+def slim(report: Report) -> Report:
+    """Without what is as in DEFAULTS: most of a small member's report is."""
     return {
-        "attempt": attempt,
-        "outcome": "failed",
-        "exit_code": None,
-        "signal": None,
-        "error": "",
-        "error_type": "",
-        "traceback": "",
-        "result": None,
-        "started_at": started_at,
-        "run_seconds": 0.0,
-        "cpu_seconds": 0.0,
-        "max_rss_kb": None,
-        "stdout": {"text": "", "total": 0, "left_out": 0, "left_out_at": 0},
-        "stderr": {"text": "", "total": 0, "left_out": 0, "left_out_at": 0},
-        "artifacts": [],
+        name: value
+        for name, value in report.items()
+        if name not in DEFAULTS or value != DEFAULTS[name]
     }
+
+
+def full(report: Report) -> Report:
+    """A slim report, made whole again."""
+    return {**DEFAULTS, **report}
 
 
 def encode(report: Report, ended: Ended | None) -> str:
     """As JSON, with less of the output where it would not fit a message."""
-    text = json.dumps(report)
+    text = json.dumps(slim(report))
     keep = ended.stdout.limit if ended else 0
     while ended and keep and len(text) > REPORT_LIMIT:
         keep //= 2
         report["stdout"] = ended.stdout.finish(keep)
         report["stderr"] = ended.stderr.finish(keep)
-        text = json.dumps(report)
+        text = json.dumps(slim(report))
     return text
 
 

@@ -50,6 +50,7 @@ class Bundle:
     bases: dict[str, dict[str, str]] = field(default_factory=dict)
     imported: set[str] = field(default_factory=set)  # functions a child could import
     spare: Scratch | None = None
+    has_tasks: bool = False
 
     def run(self) -> str:
         not_started = []
@@ -105,10 +106,13 @@ class Bundle:
         return self.specs[key]
 
     def _use_tasks(self) -> None:
+        if self.has_tasks:
+            return
         digest = self.data.get("tasks")
         if not isinstance(digest, str):
             raise bad("it names a function, but the bundle has no tasks")
         _tasks.use(verified(self.files, digest, "the file of functions"))
+        self.has_tasks = True
 
     def _scratch(self, spec: Spec) -> Scratch:
         scratch, self.spare = self.spare or Scratch(self.folder), None

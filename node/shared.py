@@ -72,7 +72,7 @@ class Shared:
             sys.stdout, sys.stderr = before
             if scratch:
                 os.chdir(here)
-        fields["run_seconds"], fields["cpu_seconds"] = took
+        fields["run_seconds"], fields["cpu_seconds"] = round(took[0], 6), round(took[1], 6)
         return fields, out.stream, err.stream
 
     def _outcome(self, spec: Spec, args: Mapping[str, Any], scratch: Path | None) -> Report:

@@ -314,7 +314,6 @@ def test_the_hot_path_takes_a_fixed_number_of_statements(
     counts = []
     for mean in (0.02, 0.004):
         desk.times.put(sweep.spec_id, node.pk, Stat(9, math.log(mean)))
-        desk.appetite = 1000
         with CaptureQueriesContext(connection) as queries:
             one_pass(now)
         bundle = engine.only()

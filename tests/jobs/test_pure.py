@@ -23,12 +23,13 @@ def test_a_long_job_travels_alone() -> None:
 
 
 @given(st.floats(0, 10), st.integers(1, 10_000), st.integers(1, 500))
-def test_no_bundle_takes_more_than_half_an_equal_share(
+def test_no_bundle_worth_its_way_takes_more_than_half_an_equal_share(
     seconds: float, remaining: int, slots: int
 ) -> None:
     size = bundles.size(seconds, remaining, slots)
     assert 1 <= size <= bundles.MOST
-    assert size == 1 or size * 2 * slots < remaining + 2 * slots
+    small = size * seconds <= bundles.WORTH_SECONDS
+    assert size == 1 or small or size * 2 * slots < remaining + 2 * slots
     assert size == 1 or size * seconds <= bundles.TARGET_SECONDS
 
 
@@ -68,7 +69,7 @@ standings = st.builds(
 def test_every_end_of_an_attempt_has_one_consequence(
     outcome: str, never_started: bool, job: Standing
 ) -> None:
-    decision = decide(Closing(1, outcome, never_started, "x"), job, NOW)
+    decision = decide(Closing(1, outcome, never_started, "x"), job, {}, NOW)
     assert decision.state in [State.QUEUED, *FINAL_STATES]
     assert (decision.run_at is not None) == (decision.state == State.QUEUED)
     assert (decision.state == State.SUCCEEDED) == (outcome == Outcome.SUCCEEDED)

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from node.report import full
+
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret for tests only"
 Event = dict[str, Any]
@@ -123,7 +125,9 @@ class Driver:
     def answer(self, bundle: int, seconds: float = 15) -> dict[str, Any]:
         event = self.until("BundleEnded", seconds, bundle=bundle)
         assert event["text"] is not None, event
-        return dict(json.loads(event["text"]))
+        answer: dict[str, Any] = json.loads(event["text"])
+        answer["ended"] = [full(report) for report in answer["ended"]]
+        return answer
 
     def kill(self) -> None:
         self.process.kill()

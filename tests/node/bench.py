@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from node.report import full
+
 PROGRAM = Path(__file__).with_name("run_a_bundle.py")
 Report = dict[str, Any]
 
@@ -79,6 +81,8 @@ class Bench:
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         self.answer = json.loads(out)
+        for text in (*self.answer["finals"], *self.answer["told"]):
+            text["ended"] = [full(report) for report in text["ended"]]
         assert not self.answer["children"]
         assert self.answer["left"] == []
         assert self.answer["env_kept"]
