@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Min, OuterRef, Subquery
+from django.db.models import Count, Max, Min
 
 from cluster import fleet, placement, setting
 from cluster.models import Node
 from cluster.placement import Choice, NodeView, Placer
 from cluster.strategies import FORESEEING, GUESS_SECONDS
 from jobs import bundles, events, lease
-from jobs.models import Attempt, Job, Need, OnLost, State
+from jobs.models import Attempt, Job, Need, OnLost
 from jobs.rows import insert_rows, update_rows
 from jobs.runtimes import RunTimes
 
@@ -250,11 +250,11 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
     attempt_of = dict(opened.values_list("job", "id"))
     for bundle in packed:
         bundle.attempts = {job.id: attempt_of[job.id] for job in bundle.jobs}
-    own = Attempt.objects.filter(job=OuterRef("pk"), finished_at=None).order_by()
-    Job.objects.filter(pk__in=opened.values("job")).update(
-        state=State.RUNNING, tried=F("tried") + 1, node=Subquery(own.values("node")),
-        started_at=None,
-    )  # fmt: skip
+    update_rows(
+        Job,
+        ["state", "tried", "node", "started_at"],
+        (("running", job.tried + 1, b.node, None, job.id) for b in packed for job in b.jobs),
+    )
     update_rows(Node, ["last_claim_at"], {(now, bundle.node) for bundle in packed})
     events.note_opened(opened, now)
 

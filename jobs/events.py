@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models import CharField, DateTimeField, F, IntegerField, QuerySet, Value
 from django.db.models.functions import Concat, Left
 
-from jobs.models import Attempt, Event, JobQuerySet
+from jobs.models import Attempt, Event, JobQuerySet, State
 from jobs.rows import column, insert_rows, table
 
 FIELDS = ["job", "at", "state", "attempt", "who", "why"]
@@ -23,11 +23,20 @@ def note_rows(rows: Iterable[tuple[int, datetime, str, int | None, str, str]]) -
 
 def note_opened(attempts: QuerySet[Attempt], at: datetime) -> None:
     """One event for each attempt just opened, in one statement."""
-    why = Concat(Value("sent to "), F("node__name"))
-    rows = attempts.values_list(
+    note_attempts(attempts, at, State.RUNNING, "sent to ")
+
+
+def note_succeeded(attempts: QuerySet[Attempt], at: datetime) -> None:
+    note_attempts(attempts, at, State.SUCCEEDED, "succeeded on ")
+
+
+def note_attempts(attempts: QuerySet[Attempt], at: datetime, state: State, words: str) -> None:
+    """`words`: what comes before the node's name."""
+    why = Concat(Value(words), F("node__name"))
+    rows = attempts.order_by().values_list(
         "job",
         Value(at, DateTimeField()),
-        Value("running", CharField()),
+        Value(state.value, CharField()),
         "number",
         Value(DISPATCHER, CharField()),
         Left(why, MOST_WHY),

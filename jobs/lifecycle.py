@@ -1,9 +1,8 @@
 """Every change of a job's and an attempt's state. docs/lifecycle.md draws them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -32,8 +31,7 @@ TRANSITIONS: dict[str, dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Closing:
+class Closing(NamedTuple):
     """How an attempt ended."""
 
     attempt: int
@@ -53,8 +51,7 @@ class Closing:
     stderr_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A running job and its open attempt, as far as the attempt's end is concerned."""
 
     attempt: int
@@ -73,8 +70,7 @@ class Standing:
     cancel_requested: bool
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """The job's next state and counters."""
 
     state: str
@@ -90,21 +86,21 @@ def decide(closing: Closing, job: Standing, retry_on: Mapping[str, Any], now: da
     charged, losses = job.charged + counts, job.losses + (closing.outcome == Outcome.LOST)
     here = Decision(State.FAILED, charged, losses, error=closing.error)
     if closing.outcome == Outcome.SUCCEEDED:
-        return replace(here, state=State.SUCCEEDED, error="")
+        return here._replace(state=State.SUCCEEDED, error="")
     if job.cancel_requested or closing.outcome == Outcome.CANCELLED:
-        return replace(here, state=State.CANCELLED, error=closing.error or "cancelled")
+        return here._replace(state=State.CANCELLED, error=closing.error or "cancelled")
     if closing.outcome == Outcome.RELEASED:
-        return replace(here, state=State.QUEUED, run_at=now, error="")
+        return here._replace(state=State.QUEUED, run_at=now, error="")
     if closing.outcome == Outcome.LOST:
         if job.on_lost == OnLost.FAIL and not closing.never_started:
-            return replace(here, error=f"lost: {closing.error}; not run again, as asked")
+            return here._replace(error=f"lost: {closing.error}; not run again, as asked")
         if losses >= retry.MOST_LOSSES:
-            return replace(here, error=f"lost {losses} times, the last time: {closing.error}")
-        return replace(here, state=State.QUEUED, run_at=now)
+            return here._replace(error=f"lost {losses} times, the last time: {closing.error}")
+        return here._replace(state=State.QUEUED, run_at=now)
     run_at = retry.next_run(charged, job.max_attempts, now)
     timed_out = closing.outcome == Outcome.TIMED_OUT
     if run_at and retry.worth_it(retry_on, timed_out, closing.exit_code, closing.error_type):
-        return replace(here, state=State.QUEUED, run_at=run_at)
+        return here._replace(state=State.QUEUED, run_at=run_at)
     return here
 
 
@@ -155,7 +151,7 @@ def close(
         known = standings(Attempt.objects.filter(pk__in=wanted))
     names = node_names(known)
     rules = retry_rules(known, wanted)
-    attempts, finals, queued, history, ended = [], [], [], [], {}
+    attempts, finals, queued, history, succeeded, ended = [], [], [], [], [], {}
     for pk, closing in wanted.items():
         job = known.get(pk)
         if job is None:
@@ -164,19 +160,24 @@ def close(
         finished = min(now, max(job.claimed_at, closing.finished_at or now))
         started = closing.started_at and min(finished, max(job.claimed_at, closing.started_at))
         attempts.append(attempt_row(pk, closing, started, finished))
+        if closing.outcome == Outcome.SUCCEEDED:
+            succeeded.append(pk)
+        else:
+            history.append(
+                (job.job, now, str(decision.state), job.number, events.DISPATCHER,
+                 why(closing, names[job.node]))
+            )  # fmt: skip
         if decision.state == State.QUEUED:
             queued.append(queued_row(decision, job))
         else:
             finals.append(ended_row(closing, decision, job, started, finished))
             ended[job.job] = str(decision.state)
-        history.append(
-            (job.job, now, str(decision.state), job.number, events.DISPATCHER,
-             why(closing, names[job.node]))
-        )  # fmt: skip
     update_rows(Attempt, ATTEMPT_CLOSED, attempts)
     update_rows(Job, JOB_ENDED, finals)
     update_rows(Job, JOB_QUEUED, queued)
     events.note_rows(history)
+    if succeeded:
+        events.note_succeeded(Attempt.objects.filter(pk__in=succeeded), now)
     dependencies.settle(ended, now)
     return {row[-1] for row in attempts}
 

@@ -91,17 +91,21 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """What a user submits, to be run to success."""
+    """What a user submits, to be run to success.
+
+    A job's few changes of state cost an entry in each index, and each reference a look at the
+    other table: there are none but those that are worth it.
+    """
 
     name = models.CharField(max_length=200, blank=True)
     spec = models.ForeignKey(Spec, on_delete=models.PROTECT, related_name="jobs")
     need = models.ForeignKey(
-        Need, on_delete=models.PROTECT, db_index=False
+        Need, on_delete=models.PROTECT, db_index=False, db_constraint=False
     )  # the spec's: the claim reads it, by job_ready
     sweep = models.ForeignKey(
         Sweep, null=True, on_delete=models.CASCADE, related_name="jobs", db_index=False
     )  # job_sweep serves
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False)
     args = models.TextField(default="{}")  # JSON text, carried as it is
 
     priority = models.SmallIntegerField(
@@ -124,7 +128,10 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     run_seconds = models.FloatField(null=True, blank=True)
-    node = models.ForeignKey("cluster.Node", null=True, blank=True, on_delete=models.PROTECT)
+    node = models.ForeignKey(
+        "cluster.Node", null=True, blank=True, on_delete=models.PROTECT, db_index=False,
+        db_constraint=False,
+    )  # fmt: skip
     result = models.TextField(null=True, blank=True)  # JSON text
     error = models.TextField(blank=True)
     exit_code = models.SmallIntegerField(null=True, blank=True)
@@ -195,7 +202,9 @@ class Dependency(models.Model):
 class Event(models.Model):
     """One change in a job's life: when, by whom, why. Written with the change itself."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="events", db_constraint=False
+    )
     at = models.DateTimeField()
     state = models.CharField(max_length=9, choices=State, blank=True)  # after it; empty: a note
     attempt = models.PositiveIntegerField(null=True)  # its number
@@ -234,8 +243,12 @@ class Attempt(models.Model):
     )  # attempt_number_once serves
     number = models.PositiveIntegerField()
     node = models.ForeignKey(
-        "cluster.Node", on_delete=models.PROTECT, related_name="attempts", db_index=False
-    )  # attempt_node serves
+        "cluster.Node",
+        on_delete=models.PROTECT,
+        related_name="attempts",
+        db_index=False,
+        db_constraint=False,
+    )  # fmt: skip  attempt_node serves
     bundle = models.BigIntegerField()  # the dispy job it travels in
     slots = models.PositiveSmallIntegerField(default=1)  # that its bundle takes on the node
     placement = models.JSONField(default=dict)  # strategy, candidates, ruled out

@@ -1,7 +1,8 @@
 """Many rows in one statement's time: the hot path's way past the ORM's objects."""
 
+import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -28,28 +29,32 @@ def update_rows(
 ) -> None:
     """UPDATE each row: values in the order of `names`, then the primary key, once each."""
     if connection.vendor == "postgresql":
-        update_by_arrays(model, names, list(rows))
+        update_by_json(model, names, rows)
         return
     changes = ", ".join(f"{column(model, name)} = %s" for name in names)
     execute_many(f"UPDATE {table(model)} SET {changes} WHERE id = %s", rows)  # noqa: S608
 
 
-def update_by_arrays(
-    model: type[models.Model], names: Sequence[str], rows: Sequence[Sequence[Any]]
+def update_by_json(
+    model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    """All rows in one statement, a column of them as one array."""
-    if not rows:
-        return
+    """All rows in one statement, as one JSON text: much cheaper to make than arrays."""
     columns = [column(model, name) for name in names]
+    keys = [each.strip('"') for each in (*columns, "id")]
+    text = json.dumps([dict(zip(keys, row, strict=True)) for row in rows], default=str)
+    if text == "[]":
+        return
     changes = ", ".join(f"{each} = new.{each}" for each in columns)
-    types = [model._meta.get_field(name).db_type(connection) for name in (*names, "id")]
-    arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+    types = ", ".join(
+        f"{each} {model._meta.get_field(name).db_type(connection)}"
+        for each, name in zip((*columns, "id"), (*names, "id"), strict=True)
+    )
     sql = (
         f"UPDATE {table(model)} old SET {changes} "  # noqa: S608
-        f"FROM unnest({arrays}) AS new({', '.join([*columns, 'id'])}) WHERE old.id = new.id"
+        f"FROM json_to_recordset(%s) AS new({types}) WHERE old.id = new.id"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [list(values) for values in zip(*rows, strict=True)])
+        cursor.execute(sql, [text])
 
 
 def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -61,8 +66,11 @@ def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> None:
             cursor.executemany(sql, adapted)
 
 
-@lru_cache(maxsize=64)  # most rows of a pass have the same few
+@lru_cache(maxsize=4096)  # an attempt and its job have the same
 def moment(value: datetime) -> Any:
+    """As Django would write it to SQLite, at a tenth of the price where it is UTC."""
+    if value.tzinfo is UTC:
+        return str(value)[: -len("+00:00")]
     return connection.ops.adapt_datetimefield_value(value)
 
 
