@@ -9,6 +9,7 @@ import math
 import os
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,10 +67,10 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _be_expendable() -> None:
+def _make_expendable(pid: int | str) -> None:
     """Where memory runs out, the kernel should end the member and not the runner."""
     with contextlib.suppress(OSError):
-        fd = os.open("/proc/self/oom_score_adj", os.O_RDWR)
+        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_RDWR)
         if int(os.read(fd, 10)) < 500:
             os.pwrite(fd, b"500", 0)
         os.close(fd)
@@ -82,7 +83,7 @@ def _enter(launch: Launch, parent: int, out: int, err: int, note: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
-    _be_expendable()
+    _make_expendable("self")
     close_all_but(note)
     os.chdir(launch.cwd)
     _set_limits(launch)
@@ -142,7 +143,37 @@ def _child(launch: Launch, parent: int, out: int, err: int, note: int) -> NoRetu
 
 
 def start(launch: Launch) -> tuple[int, list[int]]:
-    """Fork. Answers the child and the reading ends of its stdout, stderr and note."""
+    """Start it. Answers the child and the reading ends of its stdout, stderr and, if any, note."""
+    if launch.argv is not None and not launch.memory_mb and not launch.cpu_seconds:
+        try:
+            return spawn(launch.argv, launch)
+        except (OSError, ValueError):
+            pass  # the way below fails too, and says why
+    return fork(launch)
+
+
+def spawn(argv: list[str], launch: Launch) -> tuple[int, list[int]]:
+    """A program without limits, by vfork: a third of the price of a fork.
+
+    Nothing of ours runs in the child. If we are killed, the agent sweeps up what we leave.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # inherited
+    process = subprocess.Popen(
+        argv, env=launch.env, cwd=launch.cwd, start_new_session=True, bufsize=0,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    process.returncode = 0  # as far as it is concerned: we wait for the child ourselves
+    _make_expendable(process.pid)
+    assert process.stdout and process.stderr
+    reading = [os.dup(process.stdout.fileno()), os.dup(process.stderr.fileno())]
+    process.stdout.close()
+    process.stderr.close()
+    for fd in reading:
+        os.set_blocking(fd, False)
+    return process.pid, reading
+
+
+def fork(launch: Launch) -> tuple[int, list[int]]:
     pipes = [os.pipe(), os.pipe(), os.pipe()]
     reading, writing = [pipe[0] for pipe in pipes], [pipe[1] for pipe in pipes]
     parent = os.getpid()

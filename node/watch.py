@@ -137,7 +137,8 @@ def run_child(
     deadline = _Deadline(pid, launch.timeout_seconds, started)
     try:
         with selectors.DefaultSelector() as selector:
-            for fd, sink in zip(fds, (ended.stdout.add, ended.stderr.add, keep_note), strict=True):
+            sinks = (ended.stdout.add, ended.stderr.add, keep_note)
+            for fd, sink in zip(fds, sinks, strict=False):  # a program may have no note
                 selector.register(fd, selectors.EVENT_READ, sink)
             selector.register(bell.fd, selectors.EVENT_READ)
             by_itself = _watch(pid, deadline, ended.usage, selector, bell, tick)
