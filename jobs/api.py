@@ -1,5 +1,7 @@
 import json
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +20,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cluster import fleet
+from cluster.placement import NodeView
 from jobs import cleanup, counts, filters, idempotency, lifecycle, output, submit, why
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, State, Sweep
 from jobs.representations import (
@@ -25,8 +28,9 @@ from jobs.representations import (
     JobDetailOut,
     JobOut,
     SweepOut,
+    tell,
 )
-from jobs.serializers import JobChange, JobIn, SweepIn
+from jobs.serializers import JobChange, JobIn, SweepIn, check_job
 
 MOST_OUTPUT = 4 * 2**20  # bytes in one answer
 
@@ -48,6 +52,25 @@ def job_context() -> dict[str, Any]:
     return {"now": timezone.now(), "views": fleet.views({})}
 
 
+@dataclass
+class Recent:
+    """The nodes as they were a moment ago."""
+
+    views: list[NodeView] = field(default_factory=list)
+    good_until: float = 0.0
+
+
+recent = Recent()
+
+
+def recent_views() -> list[NodeView]:
+    """At most a second old: for the answer to each of many submits."""
+    if time.monotonic() > recent.good_until:
+        recent.views = fleet.views({})
+        recent.good_until = time.monotonic() + 1.0
+    return recent.views
+
+
 def with_parts(jobs: JobQuerySet) -> QuerySet[Job]:
     return jobs.select_related("spec", "need", "owner", "node")
 
@@ -56,7 +79,14 @@ def represent(pk: int) -> dict[str, Any]:
     job = get_object_or_404(
         with_parts(Job.objects.all()).prefetch_related("attempts__node", "events"), pk=pk
     )
-    return dict(JobDetailOut(job, context=job_context()).data)
+    return tell(JobDetailOut, job, job_context())
+
+
+def represent_new(job: Job) -> dict[str, Any]:
+    """The same, of a job just submitted: nothing of it need be read again."""
+    job.node = None
+    job._prefetched_objects_cache = {"attempts": [], "events": []}  # type: ignore[attr-defined]
+    return tell(JobDetailOut, job, {"now": job.created_at, "views": recent_views()})
 
 
 def may_change(request: Request, owner_id: int) -> None:
@@ -107,11 +137,11 @@ class JobList(APIView):
     @extend_schema(request=JobIn, responses={201: JobDetailOut})
     def post(self, request: Request) -> Response:
         """Queue a job. 201 means it is committed."""
-        checked = JobIn(data=request.data)
-        checked.is_valid(raise_exception=True)
-        now = timezone.now()
-        job, new = once(request, lambda: submit.submit(checked.validated_data, request.user, now))
-        return Response(represent(job.pk), status=201 if new else 200)
+        checked, now = check_job(request.data), timezone.now()
+        job, new = once(request, lambda: submit.submit(checked, request.user, now))
+        return Response(
+            represent_new(job) if new else represent(job.pk), status=201 if new else 200
+        )
 
 
 class JobStatus(APIView):

@@ -39,7 +39,10 @@ def functions() -> list[Function]:
 
 
 def find(name: str) -> Function | None:
-    return next((function for function in functions() if function.name == name), None)
+    path = Path(settings.TASKS, f"{name.partition('.')[0]}.py")
+    if "/" in name or name.startswith("_") or not path.is_file():
+        return None
+    return next((each for each in read(path, path.stat().st_mtime_ns) if each.name == name), None)
 
 
 def nearest(name: str) -> str | None:

@@ -1,6 +1,7 @@
 """What goes out by the API."""
 
 import json
+import threading
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,19 @@ from rest_framework import serializers
 from jobs import counts
 from jobs.models import Artifact, Attempt, Event, File, Job, Sweep
 from jobs.reasons import reason
+
+kept = threading.local()
+
+
+def tell(kind: type[serializers.Serializer], what: Any, context: dict[str, Any]) -> dict[str, Any]:
+    """One object's representation, by a serializer kept for each thread: making one costs more
+    than using it."""
+    known: dict[Any, Any] = kept.__dict__
+    serializer = known.get(kind)
+    if serializer is None:
+        serializer = known[kind] = kind()
+    serializer._context = context
+    return dict(serializer.to_representation(what))
 
 
 class TryOut(serializers.ModelSerializer):

@@ -23,15 +23,18 @@ def spec_of(data: dict[str, Any], now: datetime) -> Spec:
     body = {key: data[key] for key in RUN_FIELDS if data.get(key) not in (None, {}, [])}
     if need_body.get("memory_mb"):
         body["memory_mb"] = need_body["memory_mb"]  # asked for, so held to
+    need = row(Need, need_body, {"body": need_body})
     defaults = {
         "kind": data["kind"],
         "title": title(data)[:200],
         "body": body,
         "created_at": now,
-        "need": row(Need, need_body, {"body": need_body}),
+        "need": need,
         "retry_on": data.get("retry_on", {}),
     }
-    return row(Spec, [body, need_body, defaults["retry_on"]], defaults)
+    spec: Spec = row(Spec, [body, need_body, defaults["retry_on"]], defaults)
+    spec.need = need
+    return spec
 
 
 def row(model: Any, content: Any, defaults: dict[str, Any]) -> Any:

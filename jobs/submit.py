@@ -29,7 +29,7 @@ def submit(data: dict[str, Any], owner: Any, now: datetime) -> Job:
         job = Job.objects.create(
             name=data.get("name", ""),
             spec=spec,
-            need_id=spec.need_id,
+            need=spec.need,
             owner=owner,
             args=compact(data.get("args", {})),
             priority=data.get("priority", 0),

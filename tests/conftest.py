@@ -26,3 +26,11 @@ def pytest_configure() -> None:
 @pytest.fixture
 def now() -> datetime.datetime:
     return datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """Each test has nodes of its own."""
+    from jobs import api
+
+    api.recent.good_until = 0.0

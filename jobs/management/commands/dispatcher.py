@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.0
 LOOK_SECONDS = 0.25  # between two looks at somebody else's lease
+FEW = 50  # things done in a pass: then others write for as long, and there is more to do at once
+BREATH_SECONDS = 0.02
 
 
 class Command(BaseCommand):
@@ -108,7 +110,11 @@ class Command(BaseCommand):
         while not self.stopping:
             close_old_connections()
             try:
-                if dispatcher.run_once(engine, desk, timezone.now()):
+                began = time.monotonic()
+                done = dispatcher.run_once(engine, desk, timezone.now())
+                if done:
+                    if done < FEW:
+                        time.sleep(min(time.monotonic() - began, BREATH_SECONDS))
                     continue
                 if until_idle and dispatcher.idle():
                     break
