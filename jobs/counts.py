@@ -3,23 +3,26 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Count, Max
+from django.db.models import Count, OuterRef, Subquery, Sum
 
-from jobs.models import OPEN_STATES, Job, JobQuerySet, State
+from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, State, Sweep, Tally
 
 
 def by_state(jobs: JobQuerySet) -> dict[str, int]:
-    """Every state with its count, zero where there is none."""
-    found = dict(jobs.order_by().values_list("state").annotate(Count("id")))
-    return {state.value: found.get(state.value, 0) for state in State}
+    """Every state with its count, zero where there is none. Of all jobs it is known."""
+    if jobs.query.where:
+        found = dict(jobs.order_by().values_list("state").annotate(Count("id")))
+    else:
+        found = dict(Tally.objects.values_list("state").annotate(Sum("count")))
+    return {state.value: int(found.get(state.value, 0)) for state in State}
 
 
 def of_sweeps(sweeps: Iterable[int]) -> dict[int, dict[str, int]]:
     """The same for each sweep."""
     found = {sweep: {state.value: 0 for state in State} for sweep in sweeps}
-    rows = Job.objects.filter(sweep__in=list(found)).order_by().values_list("sweep", "state")
-    for sweep, state, count in rows.annotate(Count("id")):
-        found[sweep][state] = count
+    rows = Tally.objects.filter(sweep_id__in=list(found)).values_list("sweep_id", "state")
+    for sweep, state, count in rows.annotate(Sum("count")):
+        found[sweep][state] = int(count)
     return found
 
 
@@ -38,5 +41,16 @@ def sweep_state(counts: dict[str, int]) -> str:
 def finished(counts: dict[int, dict[str, int]]) -> dict[int, datetime]:
     """When each sweep that has ended did so."""
     ended = [pk for pk, by in counts.items() if not any(by[state] for state in OPEN_STATES)]
-    rows = Job.objects.filter(sweep__in=ended).order_by().values_list("sweep")
-    return dict(rows.annotate(Max("finished_at")))
+    jobs = Job.objects.filter(sweep=OuterRef("pk")).order_by("-finished_at")
+    last = {
+        f"last_{state.value}": Subquery(jobs.filter(state=state).values("finished_at")[:1])
+        for state in FINAL_STATES
+    }
+    found = {}
+    for pk, *moments in (
+        Sweep.objects.filter(pk__in=ended).annotate(**last).values_list("pk", *last)
+    ):
+        known = [moment for moment in moments if moment]
+        if known:
+            found[pk] = max(known)
+    return found

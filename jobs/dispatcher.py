@@ -23,7 +23,7 @@ from cluster.engine.events import (
     NodeTrouble,
     Progress,
 )
-from jobs import catalog, failpoints, files, health, lease, lifecycle
+from jobs import catalog, failpoints, files, health, lease, lifecycle, tally
 from jobs.claim import Bundle, busy, claim
 from jobs.health import Health
 from jobs.lifecycle import Closing
@@ -280,6 +280,7 @@ def beat(engine: Carrier, desk: Desk, now: datetime) -> None:
         if desk.next_speeds is None or now >= desk.next_speeds:
             desk.next_speeds = now + timedelta(seconds=SPEED_SECONDS)
             health.keep_speeds(desk.health, desk.times)
+            tally.compact()
     desk.readings.clear()
     follow_the_list(engine, desk)
 

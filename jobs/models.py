@@ -159,7 +159,9 @@ class Job(models.Model):
             ),
             models.Index(fields=["state", "-id"], name="job_state"),
             models.Index(
-                fields=["sweep", "state"], condition=Q(sweep__isnull=False), name="job_sweep"
+                fields=["sweep", "state", "finished_at"],
+                condition=Q(sweep__isnull=False),
+                name="job_sweep",
             ),
             models.Index(
                 fields=["state", "finished_at"],
@@ -175,6 +177,17 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"job {self.pk}"
+
+
+class Tally(models.Model):
+    """How many jobs of a sweep are in a state: the sum of its rows. tally.py keeps them."""
+
+    sweep_id = models.BigIntegerField()  # 0: of none
+    state = models.CharField(max_length=9, choices=State)
+    count = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.state} in sweep {self.sweep_id}"
 
 
 class Dependency(models.Model):

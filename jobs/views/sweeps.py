@@ -81,7 +81,7 @@ def live_sweep(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def sweep_context(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
-    by = counts.by_state(Job.objects.filter(sweep=sweep))
+    by = counts.of_sweeps([sweep.pk])[sweep.pk]
     state = counts.sweep_state(by)
     return {
         "sweep": sweep,
