@@ -40,7 +40,6 @@ _kept: list[Any] = []  # what must outlive a forked function
 
 
 def _set_limits(launch: Launch) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if launch.memory_mb:
         size = launch.memory_mb * 1024 * 1024
         if launch.argv is None:  # a forked function starts with all that the runner has mapped
@@ -67,7 +66,7 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _make_expendable(pid: int | str) -> None:
+def _make_expendable(pid: int) -> None:
     """Where memory runs out, the kernel should end the member and not the runner."""
     with contextlib.suppress(OSError):
         fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_RDWR)
@@ -83,7 +82,6 @@ def _enter(launch: Launch, parent: int, out: int, err: int, note: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
-    _make_expendable("self")
     close_all_but(note)
     os.chdir(launch.cwd)
     _set_limits(launch)
@@ -113,8 +111,11 @@ def _call(launch: Launch) -> tuple[bytes, int]:
         stream = open(fd, mode, 1, "utf-8", "surrogateescape", closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    os.environ.clear()
-    os.environ.update(launch.env)
+    for name in os.environ.keys() - launch.env.keys():
+        del os.environ[name]
+    for name, value in launch.env.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # Python's way: BrokenPipeError
     signal.signal(signal.SIGINT, signal.default_int_handler)
     assert launch.call
@@ -143,7 +144,12 @@ def _child(launch: Launch, parent: int, out: int, err: int, note: int) -> NoRetu
 
 
 def start(launch: Launch) -> tuple[int, list[int]]:
-    """Start it. Answers the child and the reading ends of its stdout, stderr and, if any, note."""
+    """Start it. Answers the child and the reading ends of its stdout, stderr and, if any, note.
+
+    What the child inherits or what can be done from outside is not done in it: after a fork each
+    page that it touches is copied first.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if launch.argv is not None and not launch.memory_mb and not launch.cpu_seconds:
         try:
             return spawn(launch.argv, launch)
@@ -157,7 +163,6 @@ def spawn(argv: list[str], launch: Launch) -> tuple[int, list[int]]:
 
     Nothing of ours runs in the child. If we are killed, the agent sweeps up what we leave.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # inherited
     process = subprocess.Popen(
         argv, env=launch.env, cwd=launch.cwd, start_new_session=True, bufsize=0,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -183,6 +188,7 @@ def fork(launch: Launch) -> tuple[int, list[int]]:
         pid = os.fork()
         if pid == 0:
             _child(launch, parent, *writing)
+        _make_expendable(pid)
     except OSError:
         for fd in reading:
             os.close(fd)

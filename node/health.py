@@ -57,6 +57,7 @@ class Health:
         for job in self.jobs():
             if not is_dead(job):
                 continue
+            leftovers.sweep(self.work / str(job.job_reply.uid))  # first: nobody runs on unknown
             if job.compute_id not in self.node.clients:  # nobody to tell
                 with self.node.thread_lock:
                     self.node.job_infos.pop(job.job_reply.uid, None)

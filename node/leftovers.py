@@ -29,7 +29,7 @@ def is_running(pid: int) -> bool:
 
 
 def living_in(folder: Path) -> list[int]:
-    """Processes whose home or working folder is inside: jobs and whatever they started."""
+    """Processes that work inside, or were told of a place there: jobs and what they started."""
     inside = os.fsencode(folder) + b"/"
     found = []
     for entry in os.scandir("/proc"):
@@ -40,7 +40,7 @@ def living_in(folder: Path) -> list[int]:
                 cwd = os.fsencode(os.readlink(f"/proc/{entry.name}/cwd")) + b"/"
             except OSError:
                 continue  # gone meanwhile, or somebody else's
-            if cwd.startswith(inside) or b"HOME=" + inside in environ:
+            if cwd.startswith(inside) or b"=" + inside in environ:
                 found.append(int(entry.name))
     return found
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -234,6 +236,14 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
+def _hear_every_signal() -> None:
+    """What we ignore (under nohup), a program that we start would ignore too."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGHUP, signal.SIGQUIT):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+
+
 def run_bundle(
     text: str,
     *,
@@ -247,6 +257,7 @@ def run_bundle(
     data = json.loads(text)
     folder.mkdir(parents=True, exist_ok=True)
     _open_standard_streams()
+    _hear_every_signal()
     become_subreaper()
     with Bell() as bell:
         progress = Progress(data["bundle"], report)

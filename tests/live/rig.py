@@ -199,7 +199,7 @@ def can_bind(address: str, port: int) -> bool:
 
 
 def living_in(folder: Path) -> list[int]:
-    """Processes whose working or home folder is inside."""
+    """Processes that work inside, or were told of a place there."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -208,7 +208,7 @@ def living_in(folder: Path) -> list[int]:
                 environ = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if cwd.startswith(f"{folder}/") or f"HOME={folder}/".encode() in environ:
+            if cwd.startswith(f"{folder}/") or f"={folder}/".encode() in environ:
                 found.append(int(entry.name))
     return found
 

@@ -27,6 +27,24 @@ def test_nothing_survives_a_killed_agent(rig: Rig) -> None:
     wait_for(lambda: not list(agent.scratch.glob("run-*")), 5)
 
 
+def test_nothing_survives_a_killed_runner(rig: Rig) -> None:
+    """Gone before its loss is reported, whatever it did to hide."""
+    agent = rig.agent()
+    driver, bundle = rig.driver(agent), new_bundle()
+    command = "cd /; export HOME=/; setsid sleep 3001 & kill -9 $PPID; sleep 3002"
+    driver.send(bundle, agent.address, bundle_text(bundle, command))
+    event = driver.until("BundleEnded", 10, bundle=bundle)
+    assert event["text"] is None
+    assert not [pid for pid in living_in(agent.scratch) if is_sleep(pid)]
+
+
+def is_sleep(pid: int) -> bool:
+    try:
+        return b"sleep\x00300" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def test_a_terminated_agent_says_goodbye_and_leaves_nothing(rig: Rig) -> None:
     agents = rig.agent(2), rig.agent(3)
     driver = rig.driver(*agents)

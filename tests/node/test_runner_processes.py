@@ -154,8 +154,10 @@ def test_a_member_that_does_not_want_to_be_cancelled_is_killed(bench: Bench) -> 
     assert final["ended"][0]["outcome"] == "cancelled"
 
 
-def test_a_member_does_not_survive_a_killed_runner(bench: Bench) -> None:
-    spec = {"kind": "command", "command": ["sh", "-c", f"echo; sleep 1000; : {bench.mark}"]}
+def test_a_member_with_limits_does_not_survive_a_killed_runner(bench: Bench) -> None:
+    """Of one without, the agent takes care: tests/live/test_agent.py."""
+    command = ["sh", "-c", f"echo; sleep 1000; : {bench.mark}"]
+    spec = {"kind": "command", "command": command, "memory_mb": 500}
     process = bench.start(bench.bundle(spec, [{}]))
     until(bench.survivors)
     process.kill()
