@@ -21,6 +21,8 @@ CHUNK = 50_000
 
 def fill(total: int, there: int, now: datetime) -> None:
     """Queue more until `total` are."""
+    from django.db import transaction
+
     from jobs.models import Job, Spec
     from jobs.rows import insert_rows
     from jobs.serializers import JobIn
@@ -42,7 +44,8 @@ def fill(total: int, there: int, now: datetime) -> None:
             for n in some
             for spec in [specs[n % len(specs)]]
         )  # fmt: skip
-        insert_rows(Job, JOB_FIELDS, rows)
+        with transaction.atomic():
+            insert_rows(Job, JOB_FIELDS, rows)
         there = some.stop
 
 
@@ -80,6 +83,7 @@ def measure(options: Any) -> dict[str, Any]:
             Node.objects.create(
                 name=name, address=name, slots=1, online=True, patched=True, tags=tags,
                 memory_total=2**32, memory_free=2**31, last_seen_at=timezone.now(),
+                added_at=timezone.now(),
             )  # fmt: skip
         for depth in options.depths:
             fill(depth, there, timezone.now())

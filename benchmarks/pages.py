@@ -24,7 +24,7 @@ PAGES = (
 
 def fill(total: int) -> None:
     """Jobs that ended over the last days, their attempts, and some that wait."""
-    from django.db import connection
+    from django.db import connection, transaction
     from django.utils import timezone
 
     from cluster.models import Node
@@ -60,7 +60,8 @@ def fill(total: int) -> None:
                  None if queued else ended, None if queued else nodes[n % 20],
                  None if queued else 0.5)
             )  # fmt: skip
-        insert_rows(Job, [*JOB_FIELDS, "finished_at", "node", "run_seconds"], rows)
+        with transaction.atomic():
+            insert_rows(Job, [*JOB_FIELDS, "finished_at", "node", "run_seconds"], rows)
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO jobs_attempt (job_id, number, node_id, bundle, slots, placement,"
@@ -82,12 +83,14 @@ def measure(options: Any) -> dict[str, Any]:
     quiet(options)
     found: dict[str, Any] = {"jobs": options.jobs, "views": {}}
     with database(options.database):
+        from django.core.management import call_command
         from django.db import connection
         from django.test import Client, override_settings
         from django.test.utils import CaptureQueriesContext
 
         from jobs.models import Job, Sweep
 
+        call_command("collectstatic", verbosity=0, interactive=False)
         fill(options.jobs)
         client = Client()
         client.force_login(owner(), "django.contrib.auth.backends.ModelBackend")
@@ -98,10 +101,9 @@ def measure(options: Any) -> dict[str, Any]:
         with override_settings(ALLOWED_HOSTS=["*"]):
             for page in PAGES:
                 path = page.format(**names)
-                with CaptureQueriesContext(
-                    connection,
-                ) as queries:
+                with CaptureQueriesContext(connection) as captured:
                     answer = client.get(path)
+                    queries = len(captured)
                 assert answer.status_code == 200, (path, answer.status_code)
                 took = []
                 for _ in range(VIEWS):
@@ -109,7 +111,7 @@ def measure(options: Any) -> dict[str, Any]:
                     client.get(path)
                     took.append(1000 * (time.monotonic() - started))
                 found["views"][page] = {
-                    "queries": len(queries), **{f"p{p}": percentile(took, p) for p in (50, 99)}
+                    "queries": queries, **{f"p{p}": percentile(took, p) for p in (50, 99)}
                 }  # fmt: skip
     return found
 

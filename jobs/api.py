@@ -22,7 +22,7 @@ from rest_framework.views import APIView
 from cluster import fleet
 from cluster.placement import NodeView
 from jobs import cleanup, counts, filters, idempotency, lifecycle, output, submit, why
-from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, State, Sweep
+from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, Sweep
 from jobs.representations import (
     ArtifactOut,
     JobDetailOut,
@@ -150,11 +150,11 @@ class JobStatus(APIView):
         """How many jobs are in which state, and how long the oldest has been ready."""
         now = timezone.now()
         by_state = counts.by_state(Job.objects.all())
-        oldest = Job.objects.filter(state=State.QUEUED, run_at__lte=now).order_by("run_at").first()
+        oldest = counts.oldest(now)
         return Response({
             **by_state,
             "total": sum(by_state.values()),
-            "oldest_queued_seconds": (now - oldest.run_at).total_seconds() if oldest else None,
+            "oldest_queued_seconds": (now - oldest).total_seconds() if oldest else None,
         })  # fmt: skip
 
 

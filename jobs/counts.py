@@ -17,6 +17,17 @@ def by_state(jobs: JobQuerySet) -> dict[str, int]:
     return {state.value: int(found.get(state.value, 0)) for state in State}
 
 
+def scheduled(now: datetime) -> int:
+    """Queued jobs whose time has not come."""
+    return Job.objects.filter(state=State.QUEUED, run_at__gt=now).count()
+
+
+def oldest(now: datetime) -> datetime | None:
+    """Since when the first of the queued jobs could have started."""
+    due = Job.objects.filter(state=State.QUEUED, run_at__lte=now).order_by("run_at")
+    return due.values_list("run_at", flat=True).first()
+
+
 def of_sweeps(sweeps: Iterable[int]) -> dict[int, dict[str, int]]:
     """The same for each sweep."""
     found = {sweep: {state.value: 0 for state in State} for sweep in sweeps}

@@ -158,6 +158,7 @@ class Job(models.Model):
                 name="job_ready",
             ),
             models.Index(fields=["state", "-id"], name="job_state"),
+            models.Index(fields=["state", "run_at"], condition=Q(state="queued"), name="job_due"),
             models.Index(
                 fields=["sweep", "state", "finished_at"],
                 condition=Q(sweep__isnull=False),

@@ -26,6 +26,7 @@ from jobs.templatetags.show import shown_state
 from jobs.views.access import changeable, name_of
 
 PAGE = 50
+MOST_NEWS = 1000  # new jobs that are counted
 KEPT = ("q", "kind", "owner", "node", "tag", "sweep", "spec", "age", "ended", "since", "until")
 AGES = {
     "1h": (timedelta(hours=1), gettext_lazy("last hour")),
@@ -185,12 +186,13 @@ def live_jobs(request: HttpRequest) -> HttpResponse:
     chips = state_chips(selected(without(plain, "state", "reason"), now), plain)
     fresh = 0
     if "before" not in params and "after" not in params:
-        fresh = selected(plain, now).filter(pk__gt=newest).count()
+        fresh = selected(plain, now).filter(pk__gt=newest)[: MOST_NEWS + 1].count()
     context = {
         "rows": rows_of(moved, now, fleet.views(busy()) if moved else ()),
         "chips": chips,
         "total": total(chips, plain),
         "fresh": fresh,
+        "many": MOST_NEWS if fresh > MOST_NEWS else 0,
         "newest": newest,
         "query": plain.urlencode(),
         "all_query": without(plain, "state", "reason", "before", "after").urlencode(),
