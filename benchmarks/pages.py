@@ -56,7 +56,7 @@ def fill(total: int) -> None:
             queued = state == "queued"
             rows.append(
                 ("", spec.pk, spec.need_id, sweep.pk, owner_id(), f'{{"n":{n}}}', 0, 1, "retry", "",
-                 state, ended, False, 0, not queued, not queued, 0, ended, "",
+                 state, ended, False, 0, int(not queued), int(not queued), 0, ended, "",
                  None if queued else ended, None if queued else nodes[n % 20],
                  None if queued else 0.5)
             )  # fmt: skip

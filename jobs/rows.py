@@ -16,7 +16,12 @@ def insert_rows(
     columns = ", ".join(column(model, name) for name in names)
     if connection.vendor == "postgresql":
         sql = f"COPY {table(model)} ({columns}) FROM STDIN"
-        with connection.cursor() as cursor, cursor.copy(sql) as copy:
+        # Django's cursor wraps errors of its own methods alone.
+        with (
+            connection.cursor() as cursor,
+            connection.wrap_database_errors,
+            cursor.copy(sql) as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
         return

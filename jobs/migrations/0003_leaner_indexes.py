@@ -29,6 +29,8 @@ class Migration(migrations.Migration):
             model_name="job",
             name="job_to_cancel",
         ),
+        # On PostgreSQL, Django takes the constraint's index for the field's own, and drops it.
+        migrations.RemoveConstraint(model_name="attempt", name="attempt_one_open_per_job"),
         migrations.AlterField(
             model_name="attempt",
             name="job",
@@ -37,6 +39,14 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.CASCADE,
                 related_name="attempts",
                 to="jobs.job",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="attempt",
+            constraint=models.UniqueConstraint(
+                fields=["job"],
+                condition=models.Q(finished_at=None),
+                name="attempt_one_open_per_job",
             ),
         ),
         migrations.AlterField(

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.apps import apps
+from django.db import IntegrityError, connection, transaction
 
 from jobs import lifecycle
 from jobs.lifecycle import TRANSITIONS
@@ -216,3 +217,12 @@ def test_an_attempt_long_past_its_time_is_given_up(
     one_pass(now + timedelta(seconds=91))
     assert states(limited, endless) == ["failed", "running"]
     assert len(engine.cancelled) == 1
+
+
+def test_the_database_has_every_constraint_and_index_that_the_models_name() -> None:
+    """A migration may take one away by mistake."""
+    for model in apps.get_models():
+        with connection.cursor() as cursor:
+            found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+        named = [*model._meta.constraints, *model._meta.indexes]
+        assert {each.name for each in named} <= found.keys(), model
