@@ -47,7 +47,7 @@ def fill(total: int) -> None:
     for number in range(SWEEPS):
         sweep = Sweep.objects.create(
             spec=spec, owner=owner(), over={"n": {"range": [0, each]}}, mode="grid", total=each,
-            created_at=now,
+            created_at=now, jobs_after=number * each,
         )  # fmt: skip
         rows = []
         for n in range(each):

@@ -74,6 +74,7 @@ class Sweep(models.Model):
     over = models.JSONField()
     mode = models.CharField(max_length=4)
     total = models.PositiveIntegerField()
+    jobs_after = models.BigIntegerField(default=0)  # its jobs have larger numbers than this
     created_at = models.DateTimeField()
 
     class Meta:

@@ -62,6 +62,7 @@ def submit_sweep(data: dict[str, Any], owner: Any, now: datetime) -> Sweep:
         sweep = Sweep.objects.create(
             name=data.get("name", ""), spec=spec, owner=owner, over=over, mode=mode,
             total=size(over, mode), created_at=now,
+            jobs_after=Job.objects.order_by("-id").values_list("id", flat=True).first() or 0,
         )  # fmt: skip
         fixed = body.get("args", {})
         name = body.get("name", "") or sweep.name

@@ -65,7 +65,7 @@ def sweep_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = sweep_context(request, sweep)
     only = request.GET.get("state", "")
     after = key(request.GET, "after") or 0
-    jobs = sweep.jobs.filter(pk__gt=after).order_by("id")
+    jobs = sweep.jobs.filter(pk__gt=max(after, sweep.jobs_after)).order_by("id")
     if only in State.values:
         jobs = jobs.filter(state=only)
     # Numbers first, from the index alone: a large sweep's rows are not read to be sorted.
