@@ -20,7 +20,7 @@ from cluster.placement import Choice, NodeView, Placer
 from cluster.strategies import FORESEEING, GUESS_SECONDS
 from jobs import bundles, events, lease
 from jobs.models import Attempt, Job, Need, OnLost
-from jobs.rows import insert_rows, update_rows
+from jobs.rows import insert_rows, marks, select, update_rows
 from jobs.runtimes import RunTimes
 
 PEEK = 16  # jobs looked at first, or some for each free slot
@@ -116,9 +116,10 @@ def claim(
 
 def busy() -> Counter[int]:
     """Slots taken, by node."""
-    rows = Attempt.objects.filter(finished_at=None).order_by()
     taken: Counter[int] = Counter()
-    for node, _, slots in rows.values_list("node", "bundle", "slots").distinct():
+    for node, _, slots in select(
+        "SELECT DISTINCT node_id, bundle, slots FROM jobs_attempt WHERE finished_at IS NULL"
+    ):
         taken[node] += slots
     return taken
 
@@ -246,8 +247,12 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
     if not packed:
         return
     insert_rows(Attempt, ATTEMPT_OPENED, (row for b in packed for row in attempt_rows(b, now)))
-    opened = Attempt.objects.filter(bundle__in=[b.id for b in packed], finished_at=None).order_by()
-    attempt_of = dict(opened.values_list("job", "id"))
+    numbers = [bundle.id for bundle in packed]
+    sql = (
+        "SELECT job_id, id FROM jobs_attempt"  # noqa: S608
+        f" WHERE finished_at IS NULL AND bundle IN ({marks(numbers)})"
+    )
+    attempt_of = dict(select(sql, numbers))
     for bundle in packed:
         bundle.attempts = {job.id: attempt_of[job.id] for job in bundle.jobs}
     update_rows(
@@ -256,7 +261,7 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
         (("running", job.tried + 1, b.node, None, job.id) for b in packed for job in b.jobs),
     )
     update_rows(Node, ["last_claim_at"], {(now, bundle.node) for bundle in packed})
-    events.note_opened(opened, now)
+    events.note_opened(numbers, now)
 
 
 def attempt_rows(bundle: Bundle, now: datetime) -> Iterator[tuple[Any, ...]]:

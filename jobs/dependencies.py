@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce
 
 from jobs import events
 from jobs.models import FINAL_STATES, Dependency, Job, State
+from jobs.rows import select
 
 Kind = Dependency.Kind
 ALSO_FINAL = {str(state) for state in FINAL_STATES}
@@ -39,7 +40,11 @@ def settle(ended: Mapping[int, str], now: datetime) -> None:
     if not ended:
         return
     # By range, since a thousand numbers in a condition cost more than the few rows too many.
-    near = Dependency.objects.filter(on__gte=min(ended), on__lte=max(ended))
+    lowest, highest = min(ended), max(ended)
+    sql = "SELECT 1 FROM jobs_dependency WHERE on_id BETWEEN %s AND %s LIMIT 1"
+    if not select(sql, [lowest, highest]):
+        return
+    near = Dependency.objects.filter(on__gte=lowest, on__lte=highest)
     rows = near.filter(on__state__in=FINAL_STATES).values_list("id", "job", "on", "kind")
     met: list[int] = []
     freed: set[int] = set()

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
@@ -29,6 +30,7 @@ from jobs.health import Health
 from jobs.lifecycle import Closing
 from jobs.models import Attempt, Job, Outcome, Spec, State
 from jobs.record import News, Recorded, record
+from jobs.rows import select
 from jobs.runtimes import RunTimes
 
 logger = logging.getLogger(__name__)
@@ -193,8 +195,9 @@ def overdue(now: datetime) -> dict[int, str]:
 
 def cancel(engine: Carrier, desk: Desk) -> int:
     """Pass on what people asked to stop; the engine repeats it until the bundle ends."""
-    asked = Job.objects.filter(state=State.RUNNING, cancel_requested_at__isnull=False).order_by()
-    jobs = list(asked.values_list("pk", flat=True))
+    jobs = [pk for [pk] in select(
+        "SELECT id FROM jobs_job WHERE state = 'running' AND cancel_requested_at IS NOT NULL"
+    )]  # fmt: skip
     if not jobs:
         return 0
     wanted = Attempt.objects.filter(finished_at=None, job__in=jobs)
@@ -216,9 +219,8 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     if not packed:
         return 0
     failpoints.reach("after-claim")
-    specs = Spec.objects.in_bulk({job.spec for bundle in packed for job in bundle.jobs})
     for bundle in packed:
-        text, needed = parcel(bundle, specs)
+        text, needed = parcel(bundle)
         if engine.send(bundle.id, bundle.choice.node.address, text, needed):
             desk.unsent.discard(bundle.id)
         else:
@@ -228,9 +230,15 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     return sum(len(bundle.jobs) for bundle in packed)
 
 
-def parcel(bundle: Bundle, specs: dict[int, Spec]) -> tuple[str, list[tuple[str, Path]]]:
+@lru_cache(maxsize=64)
+def body_of(spec: int) -> dict[str, Any]:
+    """A spec's body; it never changes."""
+    return dict(Spec.objects.values_list("body", flat=True).get(pk=spec))
+
+
+def parcel(bundle: Bundle) -> tuple[str, list[tuple[str, Path]]]:
     """The bundle as the runner takes it, and the files it needs on the node."""
-    bodies = {str(spec): specs[spec].body for spec in {job.spec for job in bundle.jobs}}
+    bodies = {str(spec): body_of(spec) for spec in {job.spec for job in bundle.jobs}}
     if not bundle.choice.node.patched:  # a stock dispynode: nothing is shared there
         bodies = {spec: body | {"isolation": "fork"} for spec, body in bodies.items()}
     digests = {digest for body in bodies.values() for digest in body.get("files", {}).values()}

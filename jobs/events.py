@@ -1,15 +1,14 @@
 """The history of a job's changes, written in the same transaction as each change."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import CharField, DateTimeField, F, IntegerField, QuerySet, Value
-from django.db.models.functions import Concat, Left
+from django.db.models import CharField, DateTimeField, IntegerField, Value
 
-from jobs.models import Attempt, Event, JobQuerySet, State
-from jobs.rows import column, insert_rows, table
+from jobs.models import Event, JobQuerySet, State
+from jobs.rows import column, insert_rows, marks, table
 
 FIELDS = ["job", "at", "state", "attempt", "who", "why"]
 DISPATCHER = "dispatcher"
@@ -21,27 +20,30 @@ def note_rows(rows: Iterable[tuple[int, datetime, str, int | None, str, str]]) -
     insert_rows(Event, FIELDS, rows)
 
 
-def note_opened(attempts: QuerySet[Attempt], at: datetime) -> None:
+def note_opened(bundles: Collection[int], at: datetime) -> None:
     """One event for each attempt just opened, in one statement."""
-    note_attempts(attempts, at, State.RUNNING, "sent to ")
+    note_attempts("bundle", bundles, at, State.RUNNING, "sent to ")
 
 
-def note_succeeded(attempts: QuerySet[Attempt], at: datetime) -> None:
-    note_attempts(attempts, at, State.SUCCEEDED, "succeeded on ")
+def note_succeeded(attempts: Collection[int], at: datetime) -> None:
+    note_attempts("id", attempts, at, State.SUCCEEDED, "succeeded on ")
 
 
-def note_attempts(attempts: QuerySet[Attempt], at: datetime, state: State, words: str) -> None:
-    """`words`: what comes before the node's name."""
-    why = Concat(Value(words), F("node__name"))
-    rows = attempts.order_by().values_list(
-        "job",
-        Value(at, DateTimeField()),
-        Value(state.value, CharField()),
-        "number",
-        Value(DISPATCHER, CharField()),
-        Left(why, MOST_WHY),
+def note_attempts(
+    key: str, numbers: Collection[int], at: datetime, state: State, words: str
+) -> None:
+    """`key`: the column that `numbers` are of. `words`: what comes before the node's name."""
+    if not numbers:
+        return
+    sql = (
+        "INSERT INTO jobs_event (job_id, at, state, attempt, who, why)"  # noqa: S608
+        f" SELECT a.job_id, %s, %s, a.number, %s, substr(%s || n.name, 1, {MOST_WHY})"
+        " FROM jobs_attempt a JOIN cluster_node n ON n.id = a.node_id"
+        f" WHERE a.{key} IN ({marks(numbers)})"
     )
-    insert_select(Event, FIELDS, rows)
+    moment = connection.ops.adapt_datetimefield_value(at)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [moment, state.value, DISPATCHER, words, *numbers])
 
 
 def note_all(jobs: JobQuerySet, at: datetime, state: str, who: str, why: str) -> int:

@@ -5,10 +5,11 @@ import socket
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 
 from jobs.models import Lease
+from jobs.rows import select
 
 SECONDS = 10.0
 
@@ -91,7 +92,9 @@ def explain(name: str, epoch: int, note: str) -> None:
 
 def fence(name: str, epoch: int) -> None:
     """Inside a transaction: no write of an old holder gets past this line."""
-    if not Lease.objects.select_for_update().filter(name=name, epoch=epoch).exists():
+    lock = "FOR UPDATE" if connection.features.has_select_for_update else ""
+    sql = f"SELECT 1 FROM jobs_lease WHERE name = %s AND epoch = %s {lock}"  # noqa: S608
+    if not select(sql, [name, epoch]):
         raise LeaseLost(name)
 
 

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from cluster.models import Node
-from jobs import dependencies, events, retry
+from jobs import dependencies, events, retry, wake
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, OnLost, Outcome, Spec, State
 from jobs.rows import update_rows
-from jobs.submit import wake_dispatcher
 
 # From each state, where a job may go and what takes it there. Nothing else is ever written.
 TRANSITIONS: dict[str, dict[str, str]] = {
@@ -59,6 +57,8 @@ class Standing(NamedTuple):
     bundle: int
     number: int
     node: int
+    node_name: str
+    address: str
     spec: int
     owner: int
     claimed_at: datetime
@@ -105,9 +105,9 @@ def decide(closing: Closing, job: Standing, retry_on: Mapping[str, Any], now: da
 
 
 STANDING = [
-    "id", "job", "bundle", "number", "node", "job__spec", "job__owner", "claimed_at", "started_at",
-    "job__charged", "job__losses", "job__max_attempts", "job__on_lost",
-    "job__cancel_requested_at",
+    "id", "job", "bundle", "number", "node", "node__name", "node__address", "job__spec",
+    "job__owner", "claimed_at", "started_at", "job__charged", "job__losses", "job__max_attempts",
+    "job__on_lost", "job__cancel_requested_at",
 ]  # fmt: skip
 ATTEMPT_CLOSED = [
     "finished_at", "outcome", "error", "error_type", "traceback", "exit_code", "started_at",
@@ -149,7 +149,6 @@ def close(
         return set()
     if known is None:
         known = standings(Attempt.objects.filter(pk__in=wanted))
-    names = node_names(known)
     rules = retry_rules(known, wanted)
     attempts, finals, queued, history, succeeded, ended = [], [], [], [], [], {}
     for pk, closing in wanted.items():
@@ -165,7 +164,7 @@ def close(
         else:
             history.append(
                 (job.job, now, str(decision.state), job.number, events.DISPATCHER,
-                 why(closing, names[job.node]))
+                 why(closing, job.node_name))
             )  # fmt: skip
         if decision.state == State.QUEUED:
             queued.append(queued_row(decision, job))
@@ -176,15 +175,9 @@ def close(
     update_rows(Job, JOB_ENDED, finals)
     update_rows(Job, JOB_QUEUED, queued)
     events.note_rows(history)
-    if succeeded:
-        events.note_succeeded(Attempt.objects.filter(pk__in=succeeded), now)
+    events.note_succeeded(succeeded, now)
     dependencies.settle(ended, now)
     return {row[-1] for row in attempts}
-
-
-def node_names(known: Mapping[int, Standing]) -> dict[int, str]:
-    nodes = {job.node for job in known.values()}
-    return dict(Node.objects.filter(pk__in=nodes).values_list("id", "name"))
 
 
 def retry_rules(
@@ -248,7 +241,7 @@ def cancel(jobs: JobQuerySet, now: datetime, who: str) -> int:
         if events.note_all(running, now, "", who, "cancel asked for"):
             changed += running.update(cancel_requested_at=now)
         changed += cancel_queued(jobs, now, who)  # those that went back in between
-        wake_dispatcher()
+        wake.call()
     return changed
 
 
@@ -277,7 +270,7 @@ def requeue(jobs: JobQuerySet, now: datetime, who: str) -> int:
             charged=0, losses=0, result=None, error="", exit_code=None, cancel_requested_at=None,
             held=False, waits=0,
         )  # fmt: skip
-        wake_dispatcher()
+        wake.call()
     return changed
 
 
@@ -288,7 +281,7 @@ def change(jobs: JobQuerySet, now: datetime, who: str, **values: Any) -> int:
         queued = jobs.filter(state=State.QUEUED)
         events.note_all(queued, now, "", who, f"changed: {words}")
         changed = queued.update(**values)
-        wake_dispatcher()
+        wake.call()
     return changed
 
 

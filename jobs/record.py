@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.engine.events import BundleEnded, BundleGone, Progress
-from cluster.models import Node
 from jobs import events, files, lifecycle, output
 from jobs.lifecycle import Closing, Standing
 from jobs.models import Artifact, Attempt, OnLost, Outcome
@@ -54,14 +53,13 @@ def record(news: list[News], engine: Incoming, now: datetime) -> Recorded:
     by_bundle: dict[int, dict[int, Standing]] = defaultdict(dict)
     for pk, attempt in known.items():  # in the order in which the runner takes them
         by_bundle[attempt.bundle][pk] = attempt
-    addresses = addresses_of({attempt.node for attempt in known.values()})
     folded, answered = Folded(), set[int]()
     for event in news:
         # Its own open attempts only, and those not answered for earlier in this drain.
         mine = {
             pk: attempt
             for pk, attempt in by_bundle.get(event.bundle, {}).items()
-            if addresses[attempt.node] == event.address and pk not in answered
+            if attempt.address == event.address and pk not in answered
         }
         before = len(folded.closings)
         fold(event, mine, folded, now)
@@ -81,10 +79,6 @@ def record(news: list[News], engine: Incoming, now: datetime) -> Recorded:
     return Recorded(run_times(folded.reports, known), lost_on)
 
 
-def addresses_of(nodes: set[int]) -> dict[int, str]:
-    return dict(Node.objects.filter(pk__in=nodes).values_list("id", "address"))
-
-
 def run_times(
     reports: list[dict[str, Any]], known: Mapping[int, Standing]
 ) -> list[tuple[int, int, float]]:
@@ -96,8 +90,10 @@ def run_times(
 
 def note_late(answers: list[BundleEnded], now: datetime) -> None:
     """An answer for attempts that were given up changes nothing; the history tells of it."""
+    if not answers:
+        return
     given_up = Attempt.objects.filter(bundle__in=[a.bundle for a in answers], outcome=Outcome.LOST)
-    rows = given_up.values_list("job", "number", "node__name") if answers else ()
+    rows = given_up.values_list("job", "number", "node__name")
     events.note_rows(
         (job, now, "", number, events.DISPATCHER, f"a late answer from {node} was put aside")
         for job, number, node in rows

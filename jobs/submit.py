@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from jobs import dependencies, failpoints
+from jobs import dependencies, failpoints, wake
 from jobs.models import Job, Sweep
 from jobs.rows import insert_rows
 from jobs.specs import spec_of
 
-WAKE_CHANNEL = "dispycluster"  # PostgreSQL's NOTIFY; on SQLite the dispatcher sees the commit
 MOST_JOBS = 1_000_000  # in one sweep
 JOB_FIELDS = [
     "name", "spec", "need", "sweep", "owner", "args", "priority", "max_attempts", "on_lost",
@@ -44,7 +43,7 @@ def submit(data: dict[str, Any], owner: Any, now: datetime) -> Job:
         if after := waits_for(data):
             dependencies.add(job, after, now)
             job.refresh_from_db()
-        wake_dispatcher()
+        wake.call()
     return job
 
 
@@ -79,7 +78,7 @@ def submit_sweep(data: dict[str, Any], owner: Any, now: datetime) -> Sweep:
             for args in expand(over, mode)
         )  # fmt: skip
         insert_rows(Job, JOB_FIELDS, rows)
-        wake_dispatcher()
+        wake.call()
     return sweep
 
 
@@ -114,10 +113,3 @@ def size(over: Any, mode: str) -> int:
 
 def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def wake_dispatcher() -> None:
-    """Inside the transaction: the dispatcher hears of it with the commit."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {WAKE_CHANNEL}")

@@ -30,7 +30,8 @@ def now() -> datetime.datetime:
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
-    """Each test has nodes of its own."""
-    from jobs import api
+    """Each test has nodes and specs of its own."""
+    from jobs import api, dispatcher
 
     api.recent.good_until = 0.0
+    dispatcher.body_of.cache_clear()
