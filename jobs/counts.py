@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Count, OuterRef, Subquery, Sum
+from django.db.models import Count, OuterRef, Subquery
 
-from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, State, Sweep, Tally
+from jobs import tally
+from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, State, Sweep
 
 
 def by_state(jobs: JobQuerySet) -> dict[str, int]:
@@ -13,8 +14,10 @@ def by_state(jobs: JobQuerySet) -> dict[str, int]:
     if jobs.query.where:
         found = dict(jobs.order_by().values_list("state").annotate(Count("id")))
     else:
-        found = dict(Tally.objects.values_list("state").annotate(Sum("count")))
-    return {state.value: int(found.get(state.value, 0)) for state in State}
+        found = tally.of_all()
+        running = Job.objects.filter(state=State.RUNNING).count()
+        found |= {"running": running, "queued": max(0, found.get("open", 0) - running)}
+    return {state.value: found.get(state.value, 0) for state in State}
 
 
 def scheduled(now: datetime) -> int:
@@ -31,9 +34,12 @@ def oldest(now: datetime) -> datetime | None:
 def of_sweeps(sweeps: Iterable[int]) -> dict[int, dict[str, int]]:
     """The same for each sweep."""
     found = {sweep: {state.value: 0 for state in State} for sweep in sweeps}
-    rows = Tally.objects.filter(sweep_id__in=list(found)).values_list("sweep_id", "state")
-    for sweep, state, count in rows.annotate(Sum("count")):
-        found[sweep][state] = int(count)
+    for sweep, state, count in tally.of_sweeps(found):
+        found[sweep][State.QUEUED if state == "open" else state] = count
+    running = Job.objects.filter(sweep__in=list(found), state=State.RUNNING).order_by()
+    for sweep, count in running.values_list("sweep").annotate(Count("id")):
+        found[sweep][State.RUNNING] = count
+        found[sweep][State.QUEUED] -= count
     return found
 
 

@@ -182,14 +182,13 @@ class Job(models.Model):
 
 
 class Tally(models.Model):
-    """How many jobs of a sweep are in a state: the sum of its rows. tally.py keeps them."""
+    """How many jobs of a sweep have come to an end of one kind: tally.py keeps and reads it."""
 
-    sweep_id = models.BigIntegerField()  # 0: of none
-    state = models.CharField(max_length=9, choices=State)
+    slot = models.BigIntegerField()
     count = models.BigIntegerField()
 
     def __str__(self) -> str:
-        return f"{self.count} {self.state} in sweep {self.sweep_id}"
+        return f"{self.count} in {self.slot}"
 
 
 class Dependency(models.Model):

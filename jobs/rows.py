@@ -12,7 +12,7 @@ from django.db import connection, models
 def select(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """For what every pass asks: the ORM needs longer to make such a query than to run it."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        cursor.execute(sql, values or None)
         return list(cursor.fetchall())
 
 

@@ -312,7 +312,7 @@ def test_the_hot_path_takes_a_fixed_number_of_statements(
     sweep = make_sweep(400, now)
     desk.next_beat = desk.next_rescue = now + timedelta(hours=1)
     counts = []
-    for mean in (0.02, 0.004):
+    for mean in (0.03, 0.02, 0.004):
         desk.times.put(sweep.spec_id, node.pk, Stat(9, math.log(mean)))
         with CaptureQueriesContext(connection) as queries:
             one_pass(now)
@@ -324,7 +324,7 @@ def test_the_hot_path_takes_a_fixed_number_of_statements(
             take_news(engine, desk, now)
         counts.append((len(queries), len(more)))
     assert size > 20
-    assert counts[0] == counts[1]
+    assert counts[1] == counts[2]  # in the first pass a spec is read that is known from then on
 
 
 @pytest.mark.parametrize("committed", [True, False])
