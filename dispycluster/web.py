@@ -1,5 +1,6 @@
 """gunicorn's settings: `gunicorn -c python:dispycluster.web dispycluster.wsgi`."""
 
+import gc
 import logging
 import os
 
@@ -30,3 +31,9 @@ for name in ("gunicorn.error", "gunicorn.access"):
 
 def post_fork(server: object, worker: object) -> None:
     die_with_parent(os.getppid())
+
+
+def post_worker_init(worker: object) -> None:
+    """Nothing that is loaded by now will go away: looking through it takes 80 ms each time."""
+    gc.collect()
+    gc.freeze()

@@ -41,7 +41,7 @@ class Ready:
     spec: int
     need: int
     priority: int
-    run_at: datetime
+    run_at: Any  # as the database has it: for the order alone
     tried: int
     node: int | None  # where it ran last
     on_lost: str
@@ -49,7 +49,7 @@ class Ready:
     args: str
 
     @property
-    def rank(self) -> tuple[int, datetime, int]:
+    def rank(self) -> tuple[int, Any, int]:
         return -self.priority, self.run_at, self.id
 
     @property
@@ -188,20 +188,16 @@ def count_ready(now: datetime, needs: Collection[int], most: int) -> int:
 
 
 def read_ready(now: datetime, need: int, most: int) -> list[Ready]:
-    rows = Job.objects.ready(now).filter(need=need).select_for_update(skip_locked=True)
-    columns = (
-        "id",
-        "spec",
-        "need",
-        "priority",
-        "run_at",
-        "tried",
-        "node",
-        "on_lost",
-        "strategy",
-        "args",
+    """In the order of the index job_ready, which SQLite would not always take of itself."""
+    locks = connection.features.has_select_for_update
+    index, lock = ("", "FOR UPDATE SKIP LOCKED") if locks else ("INDEXED BY job_ready", "")
+    sql = (
+        "SELECT id, spec_id, need_id, priority, run_at, tried, node_id, on_lost, strategy, args"  # noqa: S608
+        f" FROM jobs_job {index} WHERE need_id = %s AND state = 'queued' AND NOT held AND waits = 0"
+        f" AND run_at <= %s ORDER BY priority DESC, run_at, id LIMIT %s {lock}"
     )
-    return [Ready(*row) for row in rows.values_list(*columns)[:most]]
+    moment = connection.ops.adapt_datetimefield_value(now)
+    return [Ready(*row) for row in select(sql, [need, moment, most])]
 
 
 def pack(
