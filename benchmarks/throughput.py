@@ -74,7 +74,10 @@ def repeat(runs: int, fleet: Any, count: int, case: Callable[[], float]) -> dict
     rates, meter = [], Meter({name: process.pid for name, process in fleet.processes.items()})
     for _ in range(runs):
         rates.append(count / case())
-    cpu = {name: 1000 * used / (count * runs) for name, used in meter.used().items()}
+    cpu = {
+        fleet.name(name) if name in fleet.addresses else name: 1000 * used / (count * runs)
+        for name, used in meter.used().items()
+    }
     return {"jobs": count, "per_second": spread(rates), "cpu_seconds_per_1000": cpu}
 
 
