@@ -83,7 +83,7 @@ def represent(pk: int) -> dict[str, Any]:
 
 
 def represent_new(job: Job) -> dict[str, Any]:
-    """The same, of a job just submitted: nothing of it need be read again."""
+    """The same, of a job just submitted that waits for no other: nothing need be read again."""
     job.node = None
     job._prefetched_objects_cache = {"attempts": [], "events": []}  # type: ignore[attr-defined]
     return tell(JobDetailOut, job, {"now": job.created_at, "views": recent_views()})
@@ -139,9 +139,9 @@ class JobList(APIView):
         """Queue a job. 201 means it is committed."""
         checked, now = check_job(request.data), timezone.now()
         job, new = once(request, lambda: submit.submit(checked, request.user, now))
-        return Response(
-            represent_new(job) if new else represent(job.pk), status=201 if new else 200
-        )
+        plain = new and not submit.waits_for(checked)  # else it may have ended already
+        told = represent_new(job) if plain else represent(job.pk)
+        return Response(told, status=201 if new else 200)
 
 
 class JobStatus(APIView):

@@ -27,6 +27,7 @@ PEEK = 16  # jobs looked at first, or some for each free slot
 MOST = 4000  # jobs looked at in one pass
 FORESEEN = 1000  # … to find one for which a slow node's turn has come
 HEAVIEST = 4_000_000  # characters of arguments in one bundle: a frame ends at 16 MB
+READY = "state = 'queued' AND NOT held AND waits = 0 AND run_at <= %s"  # as JobQuerySet.ready
 ATTEMPT_OPENED = [
     "job", "number", "node", "bundle", "slots", "placement", "claimed_at", "error", "error_type",
     "traceback", "stdout_bytes", "stderr_bytes",
@@ -119,11 +120,7 @@ def claim(
 def any_ready(now: datetime) -> bool:
     """Asked first, and outside of a transaction: its lock would be a write, every second."""
     moment = connection.ops.adapt_datetimefield_value(now)
-    sql = (
-        "SELECT 1 FROM jobs_job WHERE state = 'queued' AND run_at <= %s AND NOT held AND waits = 0"
-        " LIMIT 1"
-    )
-    return bool(select(sql, [moment]))
+    return bool(select(f"SELECT 1 FROM jobs_job WHERE {READY} LIMIT 1", [moment]))  # noqa: S608
 
 
 def busy() -> Counter[int]:
@@ -193,8 +190,8 @@ def read_ready(now: datetime, need: int, most: int) -> list[Ready]:
     index, lock = ("", "FOR UPDATE SKIP LOCKED") if locks else ("INDEXED BY job_ready", "")
     sql = (
         "SELECT id, spec_id, need_id, priority, run_at, tried, node_id, on_lost, strategy, args"  # noqa: S608
-        f" FROM jobs_job {index} WHERE need_id = %s AND state = 'queued' AND NOT held AND waits = 0"
-        f" AND run_at <= %s ORDER BY priority DESC, run_at, id LIMIT %s {lock}"
+        f" FROM jobs_job {index} WHERE need_id = %s AND {READY}"
+        f" ORDER BY priority DESC, run_at, id LIMIT %s {lock}"
     )
     moment = connection.ops.adapt_datetimefield_value(now)
     return [Ready(*row) for row in select(sql, [need, moment, most])]

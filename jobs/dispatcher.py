@@ -230,7 +230,7 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     return sum(len(bundle.jobs) for bundle in packed)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # a script may have a megabyte
 def body_of(spec: int) -> dict[str, Any]:
     """A spec's body; it never changes."""
     return dict(Spec.objects.values_list("body", flat=True).get(pk=spec))

@@ -69,7 +69,7 @@ def record(news: list[News], engine: Incoming, now: datetime) -> Recorded:
         event for event in news if isinstance(event, BundleEnded) and event.bundle not in by_bundle
     ]
     note_late(late, now)
-    output.add_live(folded.pieces, known.keys() - answered)
+    output.add_live(folded.pieces, set(known))
     lifecycle.close(folded.closings, now, known)
     output.settle(folded.reports)
     for report in folded.reports:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -152,51 +153,55 @@ def start(launch: Launch) -> tuple[int, list[int]]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if launch.argv is not None and not launch.memory_mb and not launch.cpu_seconds:
         try:
-            return spawn(launch.argv, launch)
+            return piped(2, partial(spawn, launch.argv, launch))
         except (OSError, ValueError):
             pass  # the way below fails too, and says why
-    return fork(launch)
+    return piped(3, partial(fork, launch))
 
 
-def spawn(argv: list[str], launch: Launch) -> tuple[int, list[int]]:
+def piped(count: int, begin: Callable[..., int]) -> tuple[int, list[int]]:
+    """What `begin` starts with the writing ends of so many pipes, and their reading ends.
+
+    After `begin` nothing fails any more: what was started is not started again.
+    """
+    pipes = [os.pipe() for _ in range(count)]
+    reading, writing = [pipe[0] for pipe in pipes], [pipe[1] for pipe in pipes]
+    try:
+        pid = begin(*writing)
+    except BaseException:
+        for fd in reading:
+            os.close(fd)
+        raise
+    finally:
+        for fd in writing:
+            os.close(fd)
+    _make_expendable(pid)
+    for fd in reading:
+        os.set_blocking(fd, False)
+    return pid, reading
+
+
+def spawn(argv: list[str], launch: Launch, out: int, err: int) -> int:
     """A program without limits, by vfork: a third of the price of a fork.
 
     Nothing of ours runs in the child. If we are killed, the agent sweeps up what we leave.
     """
     process = subprocess.Popen(
-        argv, env=launch.env, cwd=launch.cwd, start_new_session=True, bufsize=0,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        argv, env=launch.env, cwd=launch.cwd, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=out, stderr=err,
     )  # fmt: skip
     process.returncode = 0  # as far as it is concerned: we wait for the child ourselves
-    _make_expendable(process.pid)
-    assert process.stdout and process.stderr
-    reading = [os.dup(process.stdout.fileno()), os.dup(process.stderr.fileno())]
-    process.stdout.close()
-    process.stderr.close()
-    for fd in reading:
-        os.set_blocking(fd, False)
-    return process.pid, reading
+    return process.pid
 
 
-def fork(launch: Launch) -> tuple[int, list[int]]:
-    pipes = [os.pipe(), os.pipe(), os.pipe()]
-    reading, writing = [pipe[0] for pipe in pipes], [pipe[1] for pipe in pipes]
+def fork(launch: Launch, out: int, err: int, note: int) -> int:
     parent = os.getpid()
     # Until the child has put back the default handlers it must not take a signal in our place.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
     try:
         pid = os.fork()
         if pid == 0:
-            _child(launch, parent, *writing)
-        _make_expendable(pid)
-    except OSError:
-        for fd in reading:
-            os.close(fd)
-        raise
+            _child(launch, parent, out, err, note)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for fd in writing:
-            os.close(fd)
-    for fd in reading:
-        os.set_blocking(fd, False)
-    return pid, reading
+    return pid
