@@ -449,6 +449,16 @@ def test_a_key_that_came_with_a_refused_body_is_free(client: APIClient) -> None:
     assert client.post("/api/jobs", good, format="json", **key).status_code == 201
 
 
+def test_a_submit_tells_what_befell_a_job_that_waits_in_vain(client: APIClient) -> None:
+    first = make_job()
+    client.post(f"/api/jobs/{first.pk}/cancel")
+    body = {"kind": "command", "command": ["true"], "after": [first.pk]}
+    told = client.post("/api/jobs", body, format="json").json()
+    assert told["state"] == "cancelled"
+    assert told["events"][-1]["state"] == "cancelled"
+    assert told == client.get(f"/api/jobs/{told['id']}").json()
+
+
 def test_a_queued_job_can_be_changed_and_tells_so(client: APIClient) -> None:
     first = make_job()
     job = make_job(after=[first.pk])

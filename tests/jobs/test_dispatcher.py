@@ -1,6 +1,7 @@
 """Flows through run_once, with an engine whose answers the tests choose."""
 
 import errno
+import json
 import math
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from cluster.engine.events import NodeGone, NodeReading, NodeSeen, NodeTrouble
+from cluster.engine.events import NodeGone, NodeReading, NodeSeen, NodeTrouble, Progress
 from cluster.models import Node
 from jobs import dispatcher, lease, lifecycle
 from jobs.dispatcher import Desk, run_once, take_news
@@ -393,3 +394,20 @@ def test_a_dispatcher_that_cannot_send_still_says_that_it_lives(
     monkeypatch.undo()
     one_pass(now + timedelta(seconds=15))
     assert outcomes(job) == ["released", "released", None]
+
+
+def test_what_a_lost_attempt_wrote_last_is_kept(
+    engine: FakeEngine, one_pass: Pass, now: datetime
+) -> None:
+    make_node()
+    job = make_job(now, max_attempts=1)
+    one_pass(now)
+    bundle = engine.only()
+    [attempt] = engine.attempts(bundle)
+    piece = {"attempt": attempt, "stream": "stdout", "offset": 0, "text": "last words"}
+    text = json.dumps({"bundle": bundle, "started": [attempt], "ended": [], "output": [piece]})
+    engine.events.append(Progress(bundle, engine.address[bundle], text))
+    engine.lose(bundle)
+    one_pass(now)
+    [kept] = Output.objects.filter(attempt__job=job)
+    assert bytes(kept.data) == b"last words"
