@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from jobs import dependencies, failpoints, wake
 from jobs.models import Job, Sweep
-from jobs.rows import insert_rows
+from jobs.rows import insert_rows, marks
 from jobs.specs import spec_of
 
 MOST_JOBS = 1_000_000  # in one sweep
@@ -20,12 +20,15 @@ JOB_FIELDS = [
     "error",
 ]  # fmt: skip
 
+ATTRIBUTES = [Job._meta.get_field(name).attname for name in JOB_FIELDS]  # type: ignore[union-attr]
+INSERT = f"INSERT INTO jobs_job ({', '.join(ATTRIBUTES)}) VALUES ({marks(ATTRIBUTES)})"  # noqa: S608
+
 
 def submit(data: dict[str, Any], owner: Any, now: datetime) -> Job:
     """Queue one job; `data` as JobIn checked it."""
     with transaction.atomic():
         spec = spec_of(data, now)
-        job = Job.objects.create(
+        job = Job(
             name=data.get("name", ""),
             spec=spec,
             need=spec.need,
@@ -39,12 +42,29 @@ def submit(data: dict[str, Any], owner: Any, now: datetime) -> Job:
             held=data.get("held", False),
             created_at=now,
         )
+        insert(job)
         failpoints.reach("mid-submit")
         if after := waits_for(data):
             dependencies.add(job, after, now)
             job.refresh_from_db()
         wake.call()
     return job
+
+
+def insert(job: Job) -> None:
+    """As `save` does it, without the ORM's time for making the statement."""
+    adapt = connection.ops.adapt_datetimefield_value
+    values = [getattr(job, name) for name in ATTRIBUTES]
+    values = [adapt(value) if isinstance(value, datetime) else value for value in values]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"{INSERT} RETURNING id", values)
+            job.pk = cursor.fetchone()[0]
+        else:
+            cursor.execute(INSERT, values)
+            job.pk = cursor.lastrowid
+    job._state.adding = False
+    job._state.db = connection.alias
 
 
 def waits_for(data: dict[str, Any]) -> dict[int, str]:
