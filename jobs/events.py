@@ -22,24 +22,27 @@ def note_rows(rows: Iterable[tuple[int, datetime, str, int | None, str, str]]) -
 
 def note_opened(bundles: Collection[int], at: datetime) -> None:
     """One event for each attempt just opened, in one statement."""
-    note_attempts("bundle", bundles, at, State.RUNNING, "sent to ")
+    # They are open: so says the index by bundle too, without which this reads every attempt.
+    which = f"a.finished_at IS NULL AND a.bundle IN ({marks(bundles)})"
+    note_attempts(which, bundles, at, State.RUNNING, "sent to ")
 
 
 def note_succeeded(attempts: Collection[int], at: datetime) -> None:
-    note_attempts("id", attempts, at, State.SUCCEEDED, "succeeded on ")
+    which = f"a.id IN ({marks(attempts)})"
+    note_attempts(which, attempts, at, State.SUCCEEDED, "succeeded on ")
 
 
 def note_attempts(
-    key: str, numbers: Collection[int], at: datetime, state: State, words: str
+    which: str, numbers: Collection[int], at: datetime, state: State, words: str
 ) -> None:
-    """`key`: the column that `numbers` are of. `words`: what comes before the node's name."""
+    """`which`: SQL with a mark for each number. `words`: what comes before the node's name."""
     if not numbers:
         return
     sql = (
         "INSERT INTO jobs_event (job_id, at, state, attempt, who, why)"  # noqa: S608
         f" SELECT a.job_id, %s, %s, a.number, %s, substr(%s || n.name, 1, {MOST_WHY})"
         " FROM jobs_attempt a JOIN cluster_node n ON n.id = a.node_id"
-        f" WHERE a.{key} IN ({marks(numbers)})"
+        f" WHERE {which}"
     )
     moment = connection.ops.adapt_datetimefield_value(at)
     with connection.cursor() as cursor:

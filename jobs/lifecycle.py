@@ -84,9 +84,9 @@ def decide(closing: Closing, job: Standing, retry_on: Mapping[str, Any], now: da
     """What becomes of the job. Pure, and complete: every outcome has its consequence."""
     counts = closing.outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT)
     charged, losses = job.charged + counts, job.losses + (closing.outcome == Outcome.LOST)
-    here = Decision(State.FAILED, charged, losses, error=closing.error)
     if closing.outcome == Outcome.SUCCEEDED:
-        return here._replace(state=State.SUCCEEDED, error="")
+        return Decision(State.SUCCEEDED, charged, losses)
+    here = Decision(State.FAILED, charged, losses, error=closing.error)
     if job.cancel_requested or closing.outcome == Outcome.CANCELLED:
         return here._replace(state=State.CANCELLED, error=closing.error or "cancelled")
     if closing.outcome == Outcome.RELEASED:

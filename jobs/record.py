@@ -184,6 +184,8 @@ def exit_code(value: Any) -> int | None:
 
 def clean(text: str) -> str:
     """Text that any database takes: no zero bytes, no lone surrogates, not too long."""
+    if text == "":  # most are
+        return text
     return text[:MOST_TEXT].replace("\0", "�").encode("utf-8", "replace").decode()
 
 
