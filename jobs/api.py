@@ -31,6 +31,7 @@ from jobs.representations import (
     tell,
 )
 from jobs.serializers import JobChange, JobIn, SweepIn, check_job
+from jobs.turns import turn
 
 MOST_OUTPUT = 4 * 2**20  # bytes in one answer
 
@@ -108,12 +109,14 @@ def once(request: Request, make: Callable[[], Any]) -> tuple[Any, bool]:
     """What `make` makes, once for each Idempotency-Key; and whether it is new."""
     key = request.headers.get("Idempotency-Key", "")
     if not key:
-        return make(), True
+        with turn():
+            return make(), True
     if len(key) > idempotency.LONGEST:
         raise ValidationError({"Idempotency-Key": [_("At most 200 characters.")]})
     content = f"{request.path}\n{json.dumps(request.data, sort_keys=True)}".encode()
     try:
-        return idempotency.once(key, request.user, content, timezone.now(), make)
+        with turn():
+            return idempotency.once(key, request.user, content, timezone.now(), make)
     except idempotency.OtherBody:
         raise Conflict(_("This Idempotency-Key came with another body before.")) from None
 
