@@ -54,13 +54,14 @@ def one_claim(epoch: int) -> float:
     from django.utils import timezone
 
     from jobs import lifecycle
+    from jobs.ahead import Ahead
     from jobs.claim import claim
     from jobs.lifecycle import Closing
     from jobs.runtimes import RunTimes
 
     now = timezone.now()
     started = time.monotonic()
-    packed = claim(epoch, now, RunTimes(), set(), {}, set())
+    packed = claim(epoch, now, RunTimes(), set(), {}, set(), Ahead())
     took = 1000 * (time.monotonic() - started)
     attempts = [attempt for bundle in packed for attempt in bundle.attempts.values()]
     assert attempts

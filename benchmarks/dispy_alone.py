@@ -62,7 +62,7 @@ def run(kind: str, count: int, port: int) -> dict[str, float]:
     dispy.id = lambda _: next(numbers)  # it names jobs by addresses, which come twice
     cluster = dispy.JobCluster(
         CALLS[kind], nodes=list(NODES), host="127.0.0.1", dispy_port=port, secret=SECRET,
-        loglevel=dispy.logger.WARNING,
+        loglevel=dispy.logger.WARNING, recover_file=str(Path(tempfile.mkdtemp()) / "recover"),
     )  # fmt: skip
     deadline = time.monotonic() + 30
     while sum(node.cpus for node in cluster.status().nodes) < len(NODES):

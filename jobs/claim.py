@@ -19,6 +19,7 @@ from cluster.models import Node
 from cluster.placement import Choice, NodeView, Placer
 from cluster.strategies import FORESEEING, GUESS_SECONDS
 from jobs import bundles, events, lease
+from jobs.ahead import Ahead
 from jobs.models import Attempt, Job, Need, OnLost
 from jobs.rows import insert_rows, marks, select, update_rows
 from jobs.runtimes import RunTimes
@@ -67,6 +68,7 @@ class Bundle:
     choice: Choice
     slots: int
     jobs: list[Ready]
+    after: int | None = None  # sent ahead: gets the slot of this bundle
     attempts: dict[int, int] = field(default_factory=dict)  # job -> attempt
 
     @property
@@ -76,13 +78,14 @@ class Bundle:
 
 def claim(
     epoch: int, now: datetime, times: RunTimes, refused: set[int],
-    elsewhere: Mapping[int, int], unsent: set[int],
+    elsewhere: Mapping[int, int], unsent: set[int], ahead: Ahead,
 ) -> list[Bundle]:  # fmt: skip
     """Open one attempt for each ready job that a node can take now.
 
     `refused`: nodes that just turned a bundle away and rest for a moment. `elsewhere`: slots
     taken, by node, of which no attempt knows. `unsent`: gets the bundles' ids before the commit,
-    since a connection that breaks in it leaves open whether they exist.
+    since a connection that breaks in it leaves open whether they exist. `ahead`: what is on its
+    way; where no slot is free, the next bundles are sent after those that end soon.
     """
     if not any_ready(now):
         return []
@@ -90,8 +93,14 @@ def claim(
         lease.fence("dispatcher", epoch)
         taken = busy()
         taken.update(elsewhere)
+        ahead.correct(taken)
         views = [view for view in fleet.views(taken) if view.id not in refused]
-        free = sum(view.free for view in views if view.online)
+        free, following = count_free(views), {}
+        if not free:
+            following = ahead.to_follow()
+            for view in views:
+                view.busy -= len(following.get(view.id, ()))
+            free = count_free(views)
         if not free:
             return []
         needs = {row.pk: placement.need_of(row.body) for row in Need.objects.all()}
@@ -101,20 +110,36 @@ def claim(
         if not jobs:
             return []
         strategy, remaining = setting.read("strategy"), len(jobs)
-        ahead = foresees(jobs, strategy)
-        wanted = sum(bundles.most(times.quickest(job.spec)) for job in jobs[:free])
-        wanted = max(wanted, FORESEEN if ahead else 0)
+        foreseen = foresees(jobs, strategy)
+        sizes = [bundles.most(times.quickest(job.spec)) for job in jobs[:free]]
+        wanted = max(sum(sizes), FORESEEN if foreseen else 0)
         if len(jobs) == peek < wanted:
             jobs = ready_jobs(now, able, min(MOST, wanted))
-            remaining = count_ready(now, able, 2 * bundles.MOST * len(views))
-        if ahead:
+        if len(jobs) >= peek and max(sizes) > 1:
+            slots = sum(view.slots for view in views if view.online)
+            remaining = count_ready(now, able, 2 * slots * max(sizes))
+        if following:
+            jobs = [job for job in jobs if may_wait(job, needs[job.need])]
+        if foreseen:
             foresee_ends(views, times, now)
         if any(needs[job.need].memory_mb for job in jobs):
             promise_memory(views, needs)
         packed = list(pack(jobs, needs, views, strategy, times, max(remaining, len(jobs))))
+        for bundle in packed if following else ():
+            bundle.after = following[bundle.node].pop(0)
         open_attempts(packed, now)
         unsent.update(bundle.id for bundle in packed)
     return packed
+
+
+def count_free(views: Sequence[NodeView]) -> int:
+    usable = (view for view in views if view.online and not view.draining and not view.breaker)
+    return sum(view.free for view in usable)
+
+
+def may_wait(job: Ready, need: placement.Need) -> bool:
+    """Whether it may be sent ahead: if it is lost while it waits, it runs again elsewhere."""
+    return job.on_lost != OnLost.FAIL and need.slots == 1
 
 
 def any_ready(now: datetime) -> bool:

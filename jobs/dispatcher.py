@@ -25,6 +25,7 @@ from cluster.engine.events import (
     Progress,
 )
 from jobs import catalog, failpoints, files, health, lease, lifecycle, tally
+from jobs.ahead import Ahead, Flight
 from jobs.claim import Bundle, busy, claim
 from jobs.health import Health
 from jobs.lifecycle import Closing
@@ -47,8 +48,9 @@ class Carrier(Protocol):
     """What the dispatcher needs of an engine."""
 
     def send(
-        self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = ()
-    ) -> bool: ...
+        self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = (),
+        after: int | None = None,
+    ) -> bool: ...  # fmt: skip
     def cancel(self, bundle: int) -> None: ...
     def take_events(self, recorded: bool = True) -> list[Event]: ...
     def incoming(self, name: str) -> Path | None: ...
@@ -66,6 +68,7 @@ class Desk:
     times: RunTimes = field(default_factory=RunTimes)
     events: list[Event] = field(default_factory=list)  # taken, not yet committed
     readings: dict[str, NodeReading] = field(default_factory=dict)
+    ahead: Ahead = field(default_factory=Ahead)
     unsent: set[int] = field(default_factory=set)  # bundles claimed, as far as we know
     resting: dict[int, datetime] = field(default_factory=dict)  # node -> until
     cancelling: set[int] = field(default_factory=set)  # bundles
@@ -148,7 +151,9 @@ def write_news(events: list[Event], engine: Carrier, desk: Desk, now: datetime) 
     for spec, node, run_seconds in recorded.run_times:
         desk.times.note(spec, node, run_seconds)
         desk.health.learnt = True
-    desk.cancelling -= {event.bundle for event in news if not isinstance(event, Progress)}
+    ended = {event.bundle for event in news if not isinstance(event, Progress)}
+    desk.cancelling -= ended
+    desk.ahead.ended(ended)
 
 
 def write_node(event: Event, now: datetime) -> None:
@@ -215,19 +220,28 @@ def dispatch(engine: Carrier, desk: Desk, now: datetime) -> int:
     if desk.note:
         return 0
     desk.resting = {node: until for node, until in desk.resting.items() if until > now}
-    packed = claim(desk.epoch, now, desk.times, set(desk.resting), desk.health.busy(), desk.unsent)
+    packed = claim(
+        desk.epoch, now, desk.times, set(desk.resting), desk.health.busy(), desk.unsent, desk.ahead
+    )
     if not packed:
         return 0
     failpoints.reach("after-claim")
     for bundle in packed:
         text, needed = parcel(bundle)
-        if engine.send(bundle.id, bundle.choice.node.address, text, needed):
+        if engine.send(bundle.id, bundle.choice.node.address, text, needed, bundle.after):
             desk.unsent.discard(bundle.id)
+            desk.ahead.sent(bundle.id, flight_of(bundle, desk.times))
         else:
             desk.resting[bundle.node] = now + timedelta(seconds=REST_SECONDS)
             take_back(desk, {bundle.id}, "the node had no free slot after all", now)
     failpoints.reach("after-send")
     return sum(len(bundle.jobs) for bundle in packed)
+
+
+def flight_of(bundle: Bundle, times: RunTimes) -> Flight:
+    pace = times.pace(bundle.jobs[0].spec, bundle.node)
+    seconds = None if pace is None else pace * len(bundle.jobs)
+    return Flight(bundle.node, bundle.slots, seconds, bundle.after)
 
 
 @lru_cache(maxsize=16)  # a script may have a megabyte

@@ -152,7 +152,7 @@ def start_node(options: argparse.Namespace, secret: str, run: Path, work: Path) 
     from node import dispynode
 
     dispy.config.DispyPort = options.dispy_port
-    node = dispynode.make_class(dispynode.load())(
+    node = dispynode.make_class(dispynode.load(), work)(
         options.slots,
         hosts=[options.host],
         name=options.name,

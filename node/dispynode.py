@@ -31,9 +31,12 @@ KEEP_ANSWERS_SECONDS = 24 * 3600  # how long a vanished dispatcher's jobs and an
 PATCHES = [
     # More slots than cores are fine for jobs that wait.
     ("assert 0 < cpus <= multiprocessing.cpu_count()", "assert 0 < cpus"),
-    # A bundle that its dispatcher gave up as never sent may still be in a socket's buffer.
+    # Each slot may have a bundle that runs, one that was sent ahead and waits for its turn
+    # (node/turn.py), and one whose answer is on its way. One that its dispatcher gave up as never
+    # sent may still be in a socket's buffer.
     (
-        "                    error = 'All CPUs busy!'\n",
+        "                if self.avail_cpus == 0:\n                    error = 'All CPUs busy!'\n",
+        "                if self.avail_cpus <= -2 * self.num_cpus:\n"
         "                    error = 'All CPUs busy!'\n"
         "                elif not self.accept(_job.uid):\n"
         "                    error = 'Nobody waits for it any more'\n",
@@ -114,8 +117,11 @@ def guard_processes(module: Any) -> None:
     module._dispy_setup_process, module._dispy_job_func = setup_process, job_process
 
 
-def make_class(module: Any) -> type[Any]:
-    """The node's class: dispy's, without UDP and with every message checked first."""
+def make_class(module: Any, work: Path) -> type[Any]:
+    """The node's class: dispy's, without UDP and with every message checked first.
+
+    `work`: holds the bundles' folders.
+    """
     auth_code, serialize = module.auth_code, module.serialize
     connect_seconds = module.MsgTimeout
 
@@ -256,6 +262,7 @@ def make_class(module: Any) -> type[Any]:
             if uid in REFUSED:
                 return False
             RECEIVED.add(uid)
+            (work / str(uid)).mkdir(mode=0o700, exist_ok=True)  # one sent ahead looks for it
             return True
 
         def as_close(self, data: bytes) -> bytes:

@@ -15,6 +15,7 @@ class FakeEngine:
         self.address: dict[int, str] = {}
         self.cancelled: list[int] = []
         self.events: list[Event] = []
+        self.after: dict[int, int] = {}  # bundle sent ahead -> whose slot it gets
         self.full: set[str] = set()  # addresses that turn bundles away
         self.files: list[tuple[str, Path]] = []
         self.sings = False  # whether it takes canaries
@@ -23,8 +24,9 @@ class FakeEngine:
         self.nodes: set[str] = set()
 
     def send(
-        self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = ()
-    ) -> bool:
+        self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = (),
+        after: int | None = None,
+    ) -> bool:  # fmt: skip
         if address in self.full:
             return False
         if '"job": 0' in text:
@@ -34,6 +36,8 @@ class FakeEngine:
         self.sent[bundle] = json.loads(text)
         self.address[bundle] = address
         self.files += files
+        if after is not None:
+            self.after[bundle] = after
         return True
 
     def cancel(self, bundle: int) -> None:

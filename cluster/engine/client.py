@@ -167,20 +167,25 @@ class Engine:
     # Bundles
 
     def send(
-        self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = ()
-    ) -> bool:
-        """Send to a free slot of that node. False where there is none; never queues."""
+        self, bundle: int, address: str, text: str, files: Sequence[tuple[str, Path]] = (),
+        after: int | None = None,
+    ) -> bool:  # fmt: skip
+        """Send to a free slot of that node, or to the one that the bundle `after` will free.
+
+        False where there is none; never queues.
+        """
         if len(text) > LARGEST_TEXT:
             raise ValueError(f"bundle {bundle} has {len(text)} characters, over {LARGEST_TEXT}")
         ip = self.names.ip_of(address)
         node = self.link.usable(ip) if ip else None
         if node is None or ip is None or ip not in self.desk.open:
             return False
-        if self.desk.busy(ip) >= node.cpus:
+        if not self.desk.has_room(ip, node.cpus, after):
             return False
         links = [self.outgoing(digest, path) for digest, path in files]
-        self.desk.begin(bundle, address, ip)
-        Task(self.link.launch, bundle, ip, text, links)
+        self.desk.begin(bundle, address, ip, after=after)
+        args = (text,) if after is None else (text, after)
+        Task(self.link.launch, bundle, ip, args, links)
         return True
 
     def outgoing(self, digest: str, path: Path) -> Path:

@@ -20,17 +20,20 @@ def dispycluster_setup() -> int:
     import signal
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, for a stock dispynode
+    from node import turn  # noqa: F401  each bundle needs it
     from node.runner import run_bundle as dispycluster_run
 
     gc.freeze()  # or the first collection in each job copies all of this process's memory
     return 0
 
 
-def dispycluster_bundle(text: str) -> str:
-    """Once per bundle, in a process of its own."""
+def dispycluster_bundle(text: str, after: int | None = None) -> str:
+    """Once per bundle, in a process of its own. `after`: the bundle whose slot it gets."""
     import contextlib
     import os
     from pathlib import Path
+
+    from node import turn
 
     here = globals()
     files = Path(here["dispy_job_path"])
@@ -50,6 +53,8 @@ def dispycluster_bundle(text: str) -> str:
             link.unlink()
 
     try:
+        if after and not turn.comes(folder.parent / str(after)):
+            return turn.nothing_started(text)
         return str(
             dispycluster_run(
                 text,

@@ -43,6 +43,7 @@ class Flight:
     cancelled_at: float | None = None
     unknown: int = 0  # times in a row that the node did not list it
     untracked_at: float | None = None
+    after: int | None = None  # the bundle whose slot it gets
     ours: bool = True  # False: runs on the node, but nobody waits for it
 
 
@@ -62,14 +63,20 @@ class Desk:
 
     # Bundles
 
-    def begin(self, bundle: int, address: str, ip: str, sent: bool = False) -> None:
+    def begin(
+        self, bundle: int, address: str, ip: str, sent: bool = False, after: int | None = None
+    ) -> None:
         with self.lock:
             sent_at = time.monotonic() if sent else None
-            self.flights[bundle] = Flight(address, ip, sent_at)
+            self.flights[bundle] = Flight(address, ip, sent_at, after=after)
 
-    def busy(self, ip: str) -> int:
+    def has_room(self, ip: str, slots: int, after: int | None) -> bool:
+        """For one more bundle: on a free slot, or on the one that the bundle `after` will free."""
         with self.lock:
-            return sum(flight.ip == ip for flight in self.flights.values())
+            there = [flight for flight in self.flights.values() if flight.ip == ip]
+            if after in self.flights:
+                return all(flight.after != after for flight in there)
+            return sum(flight.after not in self.flights for flight in there) < slots
 
     def sent(self, bundle: int) -> None:
         with self.lock:

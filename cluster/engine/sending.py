@@ -39,13 +39,15 @@ class Sending:
         """What proves that an answer comes from where the bundle went."""
         return hmac.new(self.key, str(bundle).encode(), "sha256").hexdigest()
 
-    def make_job(self, bundle: int, args: tuple[str, ...] = ()) -> Any:
+    def make_job(self, bundle: int, args: tuple[Any, ...] = ()) -> Any:
         job = dispy._DispyJob_(self.computation._compute.id, bundle, args, {})
         job.uid = bundle
         job.hash = self.hash_of(bundle)
         return job
 
-    def launch(self, bundle: int, ip: str, text: str, files: list[Path], task: Any = None) -> Steps:
+    def launch(
+        self, bundle: int, ip: str, args: tuple[Any, ...], files: list[Path], task: Any = None
+    ) -> Steps:  # fmt: skip
         for path in files:
             node = self.usable(ip)
             if node is None or not (yield self.copy_file(node, path)):
@@ -60,7 +62,7 @@ class Sending:
         if self.desk.is_cancelled(bundle):
             self.desk.gone(bundle, "cancelled before it was sent", never_started=True)
             return
-        job = self.make_job(bundle, (text,))
+        job = self.make_job(bundle, args)
         job.node = job.pinned = node
         self._sched_jobs[bundle] = job
         yield self.run_job(job, self.computation, task=task)

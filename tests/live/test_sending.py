@@ -35,6 +35,35 @@ def test_every_slot_of_every_node_is_used_and_none_twice(rig: Rig) -> None:
     driver.answer(bundles[2])
 
 
+def test_a_bundle_sent_ahead_runs_when_the_one_before_has_ended(rig: Rig) -> None:
+    driver = rig.driver(rig.agent())
+    first, second, third = new_bundle(), new_bundle(), new_bundle()
+    ledger, place = rig.folder / "ledger", rig.address(2)
+    for bundle, after in ((first, None), (second, first)):
+        text = bundle_text(bundle, f"echo start >> {ledger}; sleep 0.5; echo end >> {ledger}")
+        assert driver.send(bundle, place, text, after=after)
+    assert not driver.send(third, place, bundle_text(third, "true"))
+    assert not driver.send(third, place, bundle_text(third, "true"), after=first)
+    driver.answer(first)
+    [report] = driver.answer(second)["ended"]
+    assert report["outcome"] == "succeeded"
+    assert ledger.read_text().split() == ["start", "end", "start", "end"]
+
+
+def test_a_bundle_sent_ahead_does_not_wait_for_long_nor_when_told_to_stop(rig: Rig) -> None:
+    driver = rig.driver(rig.agent())
+    first, second, third = new_bundle(), new_bundle(), new_bundle()
+    driver.send(first, rig.address(2), bundle_text(first, "sleep 50"))
+    for bundle in (second, third):
+        driver.send(bundle, rig.address(2), bundle_text(bundle, "true"), after=first)
+        if bundle == third:
+            driver.tell("cancel", bundle=bundle)
+        answer = driver.answer(bundle)
+        assert (answer["ended"], answer["not_started"]) == ([], [bundle % 10_000])
+    driver.tell("cancel", bundle=first)
+    driver.answer(first)
+
+
 def test_the_node_says_what_it_is_and_how_it_is(rig: Rig) -> None:
     agent = rig.agent(slots=3)
     driver = rig.driver(nodes=[agent.address])

@@ -25,7 +25,7 @@ def test_dispynode_is_as_our_patches_expect() -> None:
     from node import dispynode
 
     module: Any = dispynode.load()
-    assert dispynode.make_class(module)
+    assert dispynode.make_class(module, Path("work"))
 
 
 def test_the_length_of_a_message_is_checked_before_it_is_read() -> None:
