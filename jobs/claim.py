@@ -120,6 +120,8 @@ def claim(
             remaining = count_ready(now, able, 2 * slots * max(sizes))
         if following:
             jobs = [job for job in jobs if may_wait(job, needs[job.need])]
+            if not is_worth_a_bundle(jobs, times):
+                return []  # more may come until a slot is free
         if foreseen:
             foresee_ends(views, times, now)
         if any(needs[job.need].memory_mb for job in jobs):
@@ -140,6 +142,15 @@ def count_free(views: Sequence[NodeView]) -> int:
 def may_wait(job: Ready, need: placement.Need) -> bool:
     """Whether it may be sent ahead: if it is lost while it waits, it runs again elsewhere."""
     return job.on_lost != OnLost.FAIL and need.slots == 1
+
+
+def is_worth_a_bundle(jobs: Sequence[Ready], times: RunTimes) -> bool:
+    work = 0.0
+    for job in jobs:
+        work += times.quickest(job.spec) or 0.0
+        if work >= bundles.WORTH_SECONDS:
+            return True
+    return False
 
 
 def any_ready(now: datetime) -> bool:

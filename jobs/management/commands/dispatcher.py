@@ -15,14 +15,13 @@ from django.utils import timezone
 from cluster import nodes
 from cluster.engine.client import Engine, EngineConfig, EngineDeaf
 from jobs import dispatcher, lease, runtimes, wake
+from jobs.breath import Breath
 from jobs.health import Health
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.0
 LOOK_SECONDS = 0.25  # between two looks at somebody else's lease
-FEW = 50  # things done in a pass: then others write for as long, and there is more to do at once
-BREATH_SECONDS = 0.02
 
 
 class Command(BaseCommand):
@@ -107,14 +106,15 @@ class Command(BaseCommand):
         return False
 
     def loop(self, engine: Engine, desk: dispatcher.Desk, until_idle: bool) -> None:
+        breath = Breath()
         while not self.stopping:
             close_old_connections()
             try:
                 began = time.monotonic()
                 done = dispatcher.run_once(engine, desk, timezone.now())
                 if done:
-                    if done < FEW:
-                        time.sleep(min(time.monotonic() - began, BREATH_SECONDS))
+                    ended = time.monotonic()
+                    time.sleep(breath.after(done, ended - began, ended))
                     continue
                 if until_idle and dispatcher.idle():
                     break
