@@ -7,7 +7,9 @@ made. Only what is expected to end soon is followed so: a job sent ahead cannot 
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+PAUSE = timedelta(seconds=0.5)  # without an answer
 SOON_SECONDS = 1.0  # what may be followed takes no longer than this, as far as we know
 
 
@@ -26,11 +28,17 @@ class Ahead:
     """Bundles sent by this process that have not ended. Forgotten, they merely go unfollowed."""
 
     flights: dict[int, Flight] = field(default_factory=dict)
+    ended_at: datetime | None = None
 
     def sent(self, bundle: int, flight: Flight) -> None:
         self.flights[bundle] = flight
 
-    def ended(self, bundles: Collection[int]) -> None:
+    def rested(self, now: datetime) -> bool:
+        return self.ended_at is None or now - self.ended_at > PAUSE
+
+    def ended(self, bundles: Collection[int], now: datetime) -> None:
+        if bundles:
+            self.ended_at = now
         for bundle in bundles:
             self.flights.pop(bundle, None)
 

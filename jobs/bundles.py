@@ -4,6 +4,7 @@ TARGET_SECONDS = 0.5  # of work in one bundle
 WORTH_SECONDS = 0.02  # of work, for which a bundle of its own is worth its way
 LEAST_SECONDS = 25e-6  # of a member, however little it does
 MOST = 1000
+FIRST = 100  # after a pause: a large bundle takes longer to send, and its end is waited for
 
 
 def most(run_seconds: float | None) -> int:
@@ -13,13 +14,14 @@ def most(run_seconds: float | None) -> int:
     return min(MOST, int(TARGET_SECONDS / max(run_seconds, LEAST_SECONDS)))
 
 
-def size(run_seconds: float | None, remaining: int, slots: int) -> int:
+def size(run_seconds: float | None, remaining: int, slots: int, first: bool = False) -> int:
     """How many of one spec's jobs to send together; `remaining`: ready jobs, these included.
 
     Guided self-scheduling (Polychronopoulos and Kuck, 1987): never more than half of an equal
     share of what remains, so that no slot idles while another has a long bundle left; but what
-    is worth its way.
+    is worth its way. `first`: nothing came back for a while, and somebody may wait.
     """
     share = -(-remaining // (2 * max(1, slots)))
     worth = int(WORTH_SECONDS / max(run_seconds or WORTH_SECONDS, LEAST_SECONDS))
-    return min(most(run_seconds), max(1, share, worth))
+    limit = min(most(run_seconds), FIRST) if first else most(run_seconds)
+    return min(limit, max(1, share, worth))

@@ -126,7 +126,8 @@ def claim(
             foresee_ends(views, times, now)
         if any(needs[job.need].memory_mb for job in jobs):
             promise_memory(views, needs)
-        packed = list(pack(jobs, needs, views, strategy, times, max(remaining, len(jobs))))
+        remaining = max(remaining, len(jobs))
+        packed = list(pack(jobs, needs, views, strategy, times, remaining, ahead.rested(now)))
         for bundle in packed if following else ():
             bundle.after = following[bundle.node].pop(0)
         open_attempts(packed, now)
@@ -147,7 +148,7 @@ def may_wait(job: Ready, need: placement.Need) -> bool:
 def is_worth_a_bundle(jobs: Sequence[Ready], times: RunTimes) -> bool:
     work = 0.0
     for job in jobs:
-        work += times.quickest(job.spec) or 0.0
+        work += max(times.quickest(job.spec) or 0.0, bundles.LEAST_SECONDS)
         if work >= bundles.WORTH_SECONDS:
             return True
     return False
@@ -235,11 +236,11 @@ def read_ready(now: datetime, need: int, most: int) -> list[Ready]:
 
 def pack(
     jobs: list[Ready], needs: dict[int, placement.Need], views: list[NodeView],
-    strategy: str, times: RunTimes, remaining: int,
+    strategy: str, times: RunTimes, remaining: int, first: bool,
 ) -> Iterator[Bundle]:  # fmt: skip
     """Give the most urgent job to its best node, let its likes ride along, and so on.
 
-    `remaining`: ready jobs, also those not among `jobs`.
+    `remaining`: ready jobs, also those not among `jobs`. `first`: nothing came back for a while.
     """
     slots = sum(view.slots for view in views if view.online)
     free = sum(view.free for view in views if view.online)
@@ -261,7 +262,7 @@ def pack(
         if not choice.now:
             continue  # it waits for a node that will have done it sooner than any free one
         mean = times.pace(job.spec, choice.node.id)
-        size = 1 if job.on_lost == OnLost.FAIL else bundles.size(mean, remaining, slots)
+        size = 1 if job.on_lost == OnLost.FAIL else bundles.size(mean, remaining, slots, first)
         members = riders(jobs, position, taken, size)
         taken.update(member.id for member in members)
         remaining -= len(members)

@@ -153,7 +153,7 @@ def write_news(events: list[Event], engine: Carrier, desk: Desk, now: datetime) 
         desk.health.learnt = True
     ended = {event.bundle for event in news if not isinstance(event, Progress)}
     desk.cancelling -= ended
-    desk.ahead.ended(ended)
+    desk.ahead.ended(ended, now)
 
 
 def write_node(event: Event, now: datetime) -> None:

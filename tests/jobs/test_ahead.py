@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from jobs.ahead import SOON_SECONDS, Ahead, Flight
+from jobs.ahead import PAUSE, SOON_SECONDS, Ahead, Flight
+from jobs.bundles import FIRST, size
 from jobs.dispatcher import Desk
 from jobs.models import Job
 from node import turn
-from tests.factories import make_job, make_node, make_sweep
+from tests.factories import NOW, make_job, make_node, make_sweep
 from tests.fakes import FakeEngine
 from tests.jobs.conftest import Pass
 
@@ -28,7 +29,7 @@ def test_only_what_ends_soon_is_followed_and_only_once() -> None:
     assert ahead.to_follow() == {1: [1]}
     ahead.sent(5, flight(after=1))
     assert ahead.to_follow() == {}
-    ahead.ended([1])
+    ahead.ended([1], NOW)
     assert ahead.to_follow() == {1: [5]}
 
 
@@ -42,10 +43,21 @@ def test_what_waits_takes_no_slot_and_what_has_not_ended_keeps_its_own() -> None
     taken = Counter({1: 1})  # every member of bundle 1 has ended, but not the bundle
     ahead.correct(taken)
     assert taken == {1: 1}
-    ahead.ended([1])
+    ahead.ended([1], NOW)
     taken = Counter({1: 1})
     ahead.correct(taken)
     assert taken == {1: 1}
+
+
+def test_after_a_pause_the_first_bundle_is_small() -> None:
+    ahead = Ahead()
+    assert ahead.rested(NOW)
+    ahead.sent(1, flight())
+    assert ahead.rested(NOW)
+    ahead.ended([1], NOW)
+    assert not ahead.rested(NOW)
+    assert ahead.rested(NOW + 2 * PAUSE)
+    assert size(1e-5, 100_000, 2, first=True) == FIRST < size(1e-5, 100_000, 2)
 
 
 def test_a_turn_comes_when_the_folder_before_is_gone(tmp_path: Any, monkeypatch: Any) -> None:
