@@ -104,9 +104,16 @@ class Job(models.Model):
         Need, on_delete=models.PROTECT, db_index=False, db_constraint=False
     )  # the spec's: the claim reads it, by job_ready
     sweep = models.ForeignKey(
-        Sweep, null=True, on_delete=models.CASCADE, related_name="jobs", db_index=False
-    )  # job_sweep serves
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False)
+        Sweep,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="jobs",
+        db_index=False,
+        db_constraint=False,
+    )  # fmt: skip  job_sweep serves; written in one transaction with its jobs
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False, db_constraint=False
+    )
     args = models.TextField(default="{}")  # JSON text, carried as it is
 
     priority = models.SmallIntegerField(
