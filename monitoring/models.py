@@ -51,6 +51,7 @@ class Alert(models.Model):
     inside = models.JSONField(default=list)  # findings that are its consequences: rule, subject …
     started_at = models.DateTimeField()  # when it was first true
     fired_at = models.DateTimeField(null=True, blank=True)
+    announced_at = models.DateTimeField(null=True, blank=True)  # a notice went out, or to nobody
     cleared_at = models.DateTimeField(null=True, blank=True)  # no longer true, not yet for long
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.CharField(max_length=150, blank=True)
@@ -72,6 +73,21 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule} {self.subject} ({self.state})"
+
+
+class Pace(models.Model):
+    """How long a spec took on a node so far: what `slow_node` holds the present against."""
+
+    spec = models.ForeignKey("jobs.Spec", on_delete=models.CASCADE)
+    node = models.ForeignKey(Node, on_delete=models.CASCADE)
+    log_mean = models.FloatField()  # of seconds; follows slowly
+    moved_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["spec", "node"], name="pace_once")]
+
+    def __str__(self) -> str:
+        return f"spec {self.spec_id} on node {self.node_id}"
 
 
 class Silence(models.Model):

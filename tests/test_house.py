@@ -18,7 +18,9 @@ PURE = (
     "cluster.breaker",
     "jobs.bundles",
     "jobs.retry",
+    "monitoring.looks",
     "monitoring.rules",
+    "monitoring.causes",
     "monitoring.recommendations",
     "monitoring.replay",
 )
