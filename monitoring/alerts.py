@@ -16,7 +16,7 @@ from monitoring.rules import Key, Rule, find
 
 ECHO = timedelta(minutes=10)  # a cause that is over may be seen in what looks back
 CHANGED = 0.1  # of a value, to be worth a write
-PATIENCE = 3.0  # holds: a lost node waits no longer for others to follow
+PATIENCE = 1.5  # holds: where two nodes were lost, a third may follow
 OPEN_TO_PEOPLE = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
 
 
@@ -66,9 +66,7 @@ def fold(
     """What each alert becomes. Changes the alerts in memory alone."""
     plan = Plan()
     told = {cause.finding.key: cause for cause in causes.told}
-    fresh_loss = any(
-        key[0] == "node_down" and key not in still_open for key in told
-    )  # others may follow it
+    several = sum(key[0] == "node_down" for key in told) > 1  # others may follow them
     grown = grow(told, still_open, rules, plan)
     for key, cause in told.items():
         rule, alert = rules[key[0]], still_open.get(key)
@@ -80,10 +78,8 @@ def fold(
         else:
             renew(alert, cause, plan)
         if alert.state == AlertState.PENDING:
-            due = alert.started_at + timedelta(seconds=rule.hold)
-            if key[0] == "node_down" and fresh_loss:
-                latest = alert.started_at + timedelta(seconds=PATIENCE * rule.hold)
-                due = min(latest, max(due, now + timedelta(seconds=1)))
+            patience = PATIENCE if several and key[0] == "node_down" else 1.0
+            due = alert.started_at + timedelta(seconds=patience * rule.hold)
             if due <= now:
                 fire(alert, plan, now)
             else:
@@ -139,7 +135,7 @@ def renew(alert: Alert, cause: Cause, plan: Plan) -> None:
     finding, inside = cause.finding, told_inside(cause)
     if (
         alert.threshold != finding.threshold
-        or differs(alert.value, finding.value)
+        or (finding.threshold is not None and differs(alert.value, finding.value))
         or words_of(alert.facts) != words_of(finding.facts)
         or names_of(alert.inside) != names_of(inside)
     ):
@@ -177,11 +173,9 @@ def leave(
     alert: Alert, key: Key, causes: Causes, rules: Mapping[str, Rule], plan: Plan, now: datetime
 ) -> None:
     """An open alert that is not told of now."""
-    if key in causes.unknown:
-        return
     if alert.state == AlertState.PENDING:
         plan.gone.append(alert)
-    elif key not in causes.swallowed:
+    elif key not in causes.swallowed and key not in causes.unknown:
         rule = rules.get(alert.rule)
         hold = timedelta(seconds=rule.clear_hold if rule else 0)
         if now >= (alert.cleared_at or now) + hold:
