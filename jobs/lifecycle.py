@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from jobs import dependencies, events, retry, wake
+from jobs import dependencies, events, fingerprint, retry, wake
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, OnLost, Outcome, Spec, State
 from jobs.rows import update_rows
 
@@ -171,7 +171,7 @@ def close(
         else:
             finals.append(ended_row(closing, decision, job, started, finished))
             ended[job.job] = str(decision.state)
-    update_rows(Attempt, ATTEMPT_CLOSED, attempts)
+    close_rows(attempts, wanted)
     update_rows(Job, JOB_ENDED, finals)
     update_rows(Job, JOB_QUEUED, queued)
     events.note_rows(history)
@@ -207,6 +207,22 @@ def attempt_row(
         finished, str(c.outcome), c.error, c.error_type[:100], c.traceback, c.exit_code, started,
         c.run_seconds, c.cpu_seconds, c.max_rss_kb, c.stdout_bytes, c.stderr_bytes, pk,
     )  # fmt: skip
+
+
+def close_rows(rows: list[tuple[Any, ...]], closings: Mapping[int, Closing]) -> None:
+    """Write the attempts' ends; failures get their fingerprint, and where there are none the
+    statement does not name it."""
+    if not any(closings[row[-1]].outcome in fingerprint.FAILURES for row in rows):
+        update_rows(Attempt, ATTEMPT_CLOSED, rows)
+        return
+    marked = ((*row[:-1], mark(closings[row[-1]]), row[-1]) for row in rows)
+    update_rows(Attempt, [*ATTEMPT_CLOSED, "fingerprint"], marked)
+
+
+def mark(c: Closing) -> str | None:
+    if c.outcome not in fingerprint.FAILURES:
+        return None
+    return fingerprint.cause(str(c.outcome), c.error_type, c.error, c.traceback).digest
 
 
 def ended_row(

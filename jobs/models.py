@@ -282,6 +282,7 @@ class Attempt(models.Model):
     error_type = models.CharField(max_length=100, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=16, null=True, blank=True)  # of its failure
     run_seconds = models.FloatField(null=True, blank=True)
     cpu_seconds = models.FloatField(null=True, blank=True)
     max_rss_kb = models.BigIntegerField(null=True, blank=True)
@@ -314,6 +315,12 @@ class Attempt(models.Model):
                 fields=["bundle"], condition=Q(outcome="lost"), name="attempt_lost_bundle"
             ),
             models.Index(fields=["node", "-id"], name="attempt_node"),
+            # All that groups of failures are counted by: the rows themselves are not read.
+            models.Index(
+                fields=["fingerprint", "finished_at", "node", "job", "number"],
+                condition=Q(fingerprint__isnull=False),
+                name="attempt_failure",
+            ),
         ]
 
     def __str__(self) -> str:
