@@ -19,6 +19,7 @@ urlpatterns = [
     path("api/", include("jobs.api_urls")),
     path("api/", include("cluster.api_urls")),
     path("api/", include("cluster.joining.api_urls")),
+    path("api/", include("monitoring.api_urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", login_required(SpectacularSwaggerSplitView.as_view()), name="docs"),
     path("", include("jobs.urls")),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -282,8 +281,7 @@ def evidence(alert: Alert) -> list[Link]:
     if alert.rule == "dispatch_errors":
         found.append(jobs_link(_("the jobs of this node"), node=alert.subject))
     if alert.rule == "success_falling":
-        since = alert.started_at
-        found.append(jobs_link(_("the jobs that failed"), state="failed", since=stamp(since)))
+        found.append(jobs_link(_("the jobs that failed"), state="failed", ended="24h"))
     if alert.rule == "slow_node" and alert.facts.get("spec"):
         found.append(jobs_link(_("the work it was measured by"), spec=str(alert.facts["spec"])))
     if alert.rule == "stuck_jobs" and alert.facts.get("job"):
@@ -298,7 +296,3 @@ def node_link(name: str) -> Link:
 
 def jobs_link(label: str, **params: str) -> Link:
     return Link(label, f"{reverse('jobs')}?{urlencode(params)}")
-
-
-def stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -17,6 +17,8 @@ from jobs import counts
 from jobs.claim import busy
 from jobs.models import FINAL_STATES, Job, JobQuerySet, Lease, State
 from jobs.views.listing import rows_of, with_parts
+from monitoring import alerts, monitor_beat, silences
+from monitoring.models import Alert
 from monitoring.verdict import Standing, verdict
 
 BARS = 24
@@ -62,6 +64,8 @@ def picture(now: datetime) -> dict[str, Any]:
     )
     return {
         "verdict": verdict(standing),
+        "alerts": open_alerts(now),
+        "maintenance": silences.maintenance(now),
         "standing": standing,
         "by": by,
         "total": sum(by.values()),
@@ -80,6 +84,12 @@ def picture(now: datetime) -> dict[str, Any]:
         ),
         "running": latest(Job.objects.filter(state=State.RUNNING), "-id", now, views),
     }
+
+
+def open_alerts(now: datetime) -> list[Alert]:
+    """The worst first; that nobody watches is worse than anything seen."""
+    silent = monitor_beat.found(now)
+    return [*([silent] if silent else []), *alerts.open_now()]
 
 
 def beat(now: datetime) -> str:

@@ -16,11 +16,24 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Pace",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("log_mean", models.FloatField()),
                 ("moved_at", models.DateTimeField()),
-                ("node", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="cluster.node")),
-                ("spec", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="jobs.spec")),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="cluster.node"
+                    ),
+                ),
+                (
+                    "spec",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="jobs.spec"),
+                ),
             ],
             options={
                 "constraints": [

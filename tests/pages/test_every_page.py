@@ -17,11 +17,13 @@ PAGES = [
     "/", "/jobs", "/jobs?state=failed&state=queued&q=alert&age=24h", "/jobs?reason=scheduled",
     "/submit", "/submit?kind=script", "/submit?kind=function&function=montecarlo.pi",
     "/submit?kind=sweep&function=montecarlo.pi_block", "/submit?kind=sweep&of=command",
-    "/sweeps", "/nodes", "/nodes/pi-1", "/password",
+    "/sweeps", "/nodes", "/nodes/pi-1", "/password", "/alerts",
+    "/alerts?state=open&severity=critical&rule=node_down&subject=pi-1", "/alerts/silences",
+    "/alerts/silences?rule=node_down&subject=pi-1", "/alerts/rules",
 ]  # fmt: skip
 REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweeps", "/live/nodes",
-           "/live/nodes/pi-1"]  # fmt: skip
-FIXED = ["/", "/jobs", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1", "/sweeps",
+           "/live/nodes/pi-1", "/live/alerts"]  # fmt: skip
+FIXED = ["/", "/jobs", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1", "/sweeps", "/alerts",
          "/admin/jobs/job/", "/admin/jobs/attempt/", "/admin/cluster/node/", "/admin/jobs/sweep/",
          "/admin/jobs/output/", "/admin/jobs/artifact/", "/admin/jobs/spec/"]  # fmt: skip
 
