@@ -1,0 +1,188 @@
+"""The alerts' pages: what they show, who may do what."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone, translation
+
+from cluster.models import Node
+from jobs.models import Lease
+from monitoring import alert_words
+from monitoring.alert_advice import ADVICE
+from monitoring.models import Alert, Channel, Delivery, RuleSetting, Silence
+from monitoring.rules import RULES
+from tests.monitoring.test_alerts_api import make_alert
+from tests.pages.conftest import Counted
+from tests.pages.rows import HOSTILE
+
+FACTS: dict[str, dict[str, Any]] = {
+    "dispatcher_halted": {"note": HOSTILE},
+    "nodes_down": {"nodes": ["pi-1", HOSTILE], "away": [HOSTILE], "fleet": 8},
+    "node_down": {"trouble": HOSTILE},
+    "breaker_open": {"reason": HOSTILE},
+    "memory_low": {"free_bytes": 10**8, "total_bytes": 4 * 10**9},
+    "throttled_node": {"words": ["under_voltage", HOSTILE]},
+    "slow_node": {"runs": 40, "spec": 1},
+    "clock_skew": {"ahead": True},
+    "stuck_jobs": {"job": 1, "why": HOSTILE},
+    "overload": {"ready": 5000, "before": 4000, "slots": 4},
+    "no_free_slot": {"ready": 50, "slots": 4},
+    "success_falling": {"failed": 40, "ended": 100, "past": 98.0},
+    "database_growing": {"bytes": 10**9, "growth": 10**8, "free_bytes": 10**9},
+}
+
+
+def make_every_alert(now: datetime) -> list[Alert]:
+    return [
+        make_alert(
+            now, rule, subject="pi-1" if "node" in rule and rule != "nodes_down" else "",
+            facts=FACTS.get(rule, {}), value=12.5, threshold=RULES[rule].threshold,
+            inside=[{"rule": "hot_node", "subject": HOSTILE, "value": 90.0, "facts": {}}],
+        )
+        for rule in RULES
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_every_alert_is_told_whole_and_escaped(page: Client, node: Node, now: datetime) -> None:
+    for alert in make_every_alert(now):
+        for path in (f"/alerts/{alert.pk}", f"/live/alerts/{alert.pk}"):
+            response = page.get(path)
+            text = response.content.decode()
+            assert response.status_code == 200, path
+            assert HOSTILE not in text, path
+            assert not re.search(r"\sstyle=|<style|\son[a-z]+=|<script(?![^>]*\ssrc=)", text), path
+        said = alert_words.summary(alert)
+        assert len(said) > 10 and "%(" not in said and "None" not in said, said
+        assert alert_words.advice(alert)
+    text = page.get("/alerts").content.decode()
+    assert text.count("firing") > len(RULES)
+    assert HOSTILE not in text
+
+
+def test_each_rule_has_its_words_and_its_advice() -> None:
+    assert set(alert_words.TITLES) == set(alert_words.SUMMARIES) == set(ADVICE) == set(RULES)
+
+
+@pytest.mark.django_db
+def test_facts_of_another_release_do_not_break_a_page(page: Client, now: datetime) -> None:
+    alert = make_alert(now, "nodes_down", facts={"names": 7})
+    unknown = make_alert(now, "of_tomorrow", facts={}, inside=[{"rule": "x", "subject": "y"}])
+    for path in ("/alerts", f"/alerts/{alert.pk}", f"/alerts/{unknown.pk}", "/api/alerts"):
+        assert page.get(path).status_code == 200, path
+
+
+@pytest.mark.django_db
+def test_open_alerts_are_on_the_dashboard_and_counted_in_the_bar(
+    page: Client, node: Node, now: datetime
+) -> None:
+    Lease.objects.create(
+        name="monitor", holder="tests", taken_at=now, renewed_at=now,
+        expires_at=now + timedelta(seconds=20),
+    )  # fmt: skip
+    assert "nav-count" not in page.get("/jobs").content.decode()
+    assert "Open alerts" not in page.get("/").content.decode()
+    make_alert(now)
+    make_alert(now, "hot_node", state="resolved", resolved_at=now)
+    text = page.get("/").content.decode()
+    assert "Open alerts" in text and "pi-1 does not answer" in text
+    assert 'title="1 open alert">1</b>' in page.get("/jobs").content.decode()
+
+
+@pytest.mark.django_db
+def test_the_dashboard_says_that_nobody_watches(page: Client, now: datetime) -> None:
+    assert "The monitor has never run" in page.get("/").content.decode()
+    assert "The monitor has never run" in page.get("/alerts").content.decode()
+
+
+@pytest.mark.django_db
+def test_staff_acknowledges_and_silences(
+    page: Client, staff: Client, node: Node, now: datetime
+) -> None:
+    alert = make_alert(now)
+    assert "acknowledge" not in page.get(f"/alerts/{alert.pk}").content.decode()
+    assert page.post(f"/alerts/{alert.pk}/acknowledge").status_code == 403
+    staff.post(f"/alerts/{alert.pk}/acknowledge")
+    alert.refresh_from_db()
+    assert (alert.state, alert.acknowledged_by) == ("acknowledged", "chief")
+    given = {"rule": "node_down", "subject": "pi-1", "hours": "8", "comment": "a new disk"}
+    assert page.post("/alerts/silences", given).status_code == 403
+    assert staff.post("/alerts/silences", given).status_code == 302
+    [silence] = Silence.objects.all()
+    assert timedelta(hours=7) < silence.ends_at - now < timedelta(hours=9)
+    assert "silenced" in page.get(f"/alerts/{alert.pk}").content.decode()
+    text = staff.post("/alerts/silences", {"hours": "8", "comment": "all"}).content.decode()
+    assert "switch maintenance on" in text
+    staff.post(f"/alerts/silences/{silence.pk}/end")
+    silence.refresh_from_db()
+    assert silence.ends_at <= timezone.now()
+
+
+@pytest.mark.django_db
+def test_the_maintenance_switch(page: Client, staff: Client, now: datetime) -> None:
+    given = {"hours": "2", "comment": "moving"}
+    assert page.post("/alerts/maintenance", given).status_code == 403
+    staff.post("/alerts/maintenance", given)
+    for path in ("/", "/alerts", "/alerts/silences"):
+        assert "Maintenance" in page.get(path).content.decode(), path
+    assert "moving" in page.get("/alerts").content.decode()
+    staff.post("/alerts/maintenance", {"off": "1"})
+    assert "moving" not in page.get("/alerts").content.decode()
+
+
+@pytest.mark.django_db
+def test_rules_are_set_on_their_page(page: Client, staff: Client) -> None:
+    given = {"rule": "hot_node", "hot_node-enabled": "on", "hot_node-threshold": "70",
+             "hot_node-hold_seconds": "60"}  # fmt: skip
+    assert page.post("/alerts/rules", given).status_code == 403
+    assert staff.post("/alerts/rules", given).status_code == 302
+    assert RuleSetting.objects.get().threshold == 70
+    text = staff.post("/alerts/rules", {**given, "hot_node-threshold": "999"}).content.decode()
+    assert "from 30 to 150" in text
+    staff.post("/alerts/rules", {"rule": "hot_node", "reset": "1"})
+    assert not RuleSetting.objects.exists()
+    staff.post("/alerts/rules", {"rule": "disk_low"})
+    assert RuleSetting.objects.get().enabled is False
+
+
+@pytest.mark.django_db
+def test_an_alert_shows_what_was_sent(page: Client, now: datetime) -> None:
+    alert = make_alert(now)
+    channel = Channel.objects.create(name="ops", url="json://x", created_at=now, created_by="a")
+    sent = Delivery.objects.create(
+        channel=channel, kind="firing", state="failed", title="t", body="b", tries=3,
+        error="no route to host", created_at=now, due_at=now,
+    )  # fmt: skip
+    sent.alerts.add(alert)
+    text = page.get(f"/alerts/{alert.pk}").content.decode()
+    assert "ops" in text and "no route to host" in text
+
+
+@pytest.mark.django_db
+def test_history_goes_on_by_key(page: Client, now: datetime, counted: Counted) -> None:
+    made = [make_alert(now, state="resolved", resolved_at=now, subject=f"n-{n}") for n in range(3)]
+    with counted() as few:
+        page.get("/alerts")
+    made += [
+        make_alert(now, state="resolved", resolved_at=now, subject=f"m-{n}") for n in range(60)
+    ]
+    with counted() as many:
+        text = page.get("/alerts?rule=node_down").content.decode()
+    assert len(many) <= len(few)
+    [before] = re.findall(r"before=(\d+)", text)
+    assert int(before) == made[-50].pk
+    older = page.get(f"/alerts?rule=node_down&before={before}").content.decode()
+    assert f'/alerts/{made[-51].pk}"' in older and f'/alerts/{made[-50].pk}"' not in older
+    assert "one of" in page.get("/alerts?state=ill").content.decode().lower()
+
+
+@pytest.mark.django_db
+def test_words_are_made_in_the_readers_language(now: datetime) -> None:
+    """From facts, when they are read: the row has no sentence."""
+    alert = make_alert(now, value=100.0)
+    with translation.override("fr"):
+        assert alert_words.summary(alert)
+    assert "does not answer" in alert_words.summary(alert)
