@@ -198,7 +198,9 @@ def stuck_jobs(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
         "%(count)d jobs wait that no known node can ever take: %(why)s",
         count,
     )
-    return text % {"count": count, "why": plain(str(facts.get("why") or "–"))}
+    reasons = [f"{plain(one['node'])}: {_(one['text']) % one['values']}" for one in facts["why"]]
+    why = "; ".join(reasons) or _("no node is known yet")
+    return text % {"count": count, "why": plain(why)}
 
 
 def overload(name: str, value: float | None, facts: Mapping[str, Any]) -> str:

@@ -235,7 +235,7 @@ def no_free_slot(s: SnapshotLike) -> Iterator[Reading]:
 def success(s: SnapshotLike) -> Iterator[Reading]:
     """Against a threshold, and against the day before: work that always fails is not falling."""
     good, bad = s.ended_hour
-    if good + bad < ENOUGH_JOBS:
+    if good + bad < ENOUGH_JOBS or 100 * bad < FALL * (good + bad):
         yield Reading("", holds=False)
         return
     share = 100 * good / (good + bad)

@@ -27,7 +27,10 @@ FACTS: dict[str, dict[str, Any]] = {
     "throttled_node": {"words": ["under_voltage", HOSTILE]},
     "slow_node": {"runs": 40, "spec": 1},
     "clock_skew": {"ahead": True},
-    "stuck_jobs": {"job": 1, "why": HOSTILE},
+    "stuck_jobs": {
+        "job": 1,
+        "why": [{"node": HOSTILE, "text": "lacks the tag %(tags)s", "values": {"tags": HOSTILE}}],
+    },
     "overload": {"ready": 5000, "before": 4000, "slots": 4},
     "no_free_slot": {"ready": 50, "slots": 4},
     "success_falling": {"failed": 40, "ended": 100, "past": 98.0},
