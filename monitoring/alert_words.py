@@ -198,8 +198,11 @@ def stuck_jobs(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
         "%(count)d jobs wait that no known node can ever take: %(why)s",
         count,
     )
-    reasons = [f"{plain(one['node'])}: {_(one['text']) % one['values']}" for one in facts["why"]]
-    why = "; ".join(reasons) or _("no node is known yet")
+    reasons = [
+        f"{plain(one['node'])}: {_(one['text']) % one['values']}"
+        for one in facts.get("reasons") or ()
+    ]
+    why = "; ".join(reasons) or str(facts.get("why") or "–")
     return text % {"count": count, "why": plain(why)}
 
 

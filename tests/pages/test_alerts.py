@@ -29,7 +29,9 @@ FACTS: dict[str, dict[str, Any]] = {
     "clock_skew": {"ahead": True},
     "stuck_jobs": {
         "job": 1,
-        "why": [{"node": HOSTILE, "text": "lacks the tag %(tags)s", "values": {"tags": HOSTILE}}],
+        "reasons": [
+            {"node": HOSTILE, "text": "lacks the tag %(tags)s", "values": {"tags": HOSTILE}}
+        ],
     },
     "overload": {"ready": 5000, "before": 4000, "slots": 4},
     "no_free_slot": {"ready": 50, "slots": 4},
