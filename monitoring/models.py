@@ -25,6 +25,23 @@ class Sample(models.Model):
         return f"{self.node_id or 'cluster'} at {self.at}"
 
 
+class Totals(models.Model):
+    """Running totals of attempts and jobs, each counted once: totals.py keeps them, in one row."""
+
+    ONLY = 1
+
+    attempt = models.BigIntegerField()  # the newest one looked at
+    still_open = models.JSONField(default=list)  # those of them not counted yet
+    values = models.JSONField(default=dict)  # cluster, nodes: name -> number
+    moved_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "totals"
+
+    def __str__(self) -> str:
+        return f"up to attempt {self.attempt}"
+
+
 class Severity(models.TextChoices):
     INFO = "info"
     WARNING = "warning"
