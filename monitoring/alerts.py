@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from monitoring import notify, rule_settings, silences
+from monitoring import notify, pace, rule_settings, silences
 from monitoring.causes import Cause, Causes, Known, put_together, told_inside
 from monitoring.looks import SnapshotLike
 from monitoring.models import Alert, AlertState, Silence
@@ -57,6 +57,7 @@ def judge(snapshot: SnapshotLike, now: datetime) -> datetime | None:
     causes = put_together(found, rules, known, len(snapshot.nodes))
     plan = fold(causes, still_open, rules, now)
     write(plan, still_open.values(), now)
+    pace.keep(now)
     return plan.next_at
 
 
