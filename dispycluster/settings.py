@@ -73,6 +73,7 @@ INSTALLED_APPS = [
     "dispycluster",
     "cluster",
     "jobs",
+    "schedules",
     "monitoring",
 ]
 

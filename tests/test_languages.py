@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FRENCH = Path("locale/fr/LC_MESSAGES")
-SOURCES = ("dispycluster", "node", "cluster", "jobs", "monitoring", "tasks", "templates", "static",
-           "locale", "manage.py")  # fmt: skip
+SOURCES = ("dispycluster", "node", "cluster", "jobs", "schedules", "monitoring", "tasks",
+           "templates", "static", "locale", "manage.py")  # fmt: skip
 WAYS = ("makemessages", "-l", "fr", "--no-location", "--no-obsolete", "--no-wrap")
 
 
