@@ -9,11 +9,14 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive, make_aware
 from django.utils.translation import gettext as _
 
+from jobs import failures
 from jobs.models import Job, JobQuerySet, Kind, State
 
 ALIASES = {"pending": State.QUEUED, "completed": State.SUCCEEDED}
 REASONS = ("scheduled", "retrying", "blocked", "held", "pending", "cancelling")
-NAMES = ("state", "reason", "kind", "sweep", "spec", "node", "owner", "q", "since", "until")
+NAMES = (
+    "state", "reason", "kind", "sweep", "spec", "node", "owner", "failure", "q", "since", "until",
+)  # fmt: skip
 
 
 class BadFilter(ValueError):
@@ -39,6 +42,8 @@ def filtered(params: QueryDict, now: datetime) -> JobQuerySet:
     for name, lookup in (("node", "node__name__in"), ("owner", "owner__username__in")):
         if words := params.getlist(name):
             jobs = jobs.filter(**{lookup: words})
+    if digests := params.getlist("failure"):
+        jobs = failures.with_failure(jobs, [digest(text) for text in digests])
     for name, lookup in (("since", "created_at__gte"), ("until", "created_at__lt")):
         if text := params.get(name):
             jobs = jobs.filter(**{lookup: moment(name, text)})
@@ -91,6 +96,13 @@ def number(field: str, text: str) -> int:
     if not text.isdigit() or len(text) > 18:
         raise BadFilter(field, _("A number, not %(text)s.") % {"text": text})
     return int(text)
+
+
+def digest(text: str) -> str:
+    if not failures.DIGEST.fullmatch(text):
+        message = _("16 hexadecimal digits, as GET /api/failures tells them, not %(text)s.")
+        raise BadFilter("failure", message % {"text": text[:100]})
+    return text
 
 
 def moment(field: str, text: str) -> datetime:

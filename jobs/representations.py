@@ -37,6 +37,7 @@ class TryOut(serializers.ModelSerializer):
         model = Attempt
         fields = [
             "number", "node", "outcome", "error", "error_type", "traceback", "exit_code",
+            "fingerprint",
             "placement", "claimed_at", "started_at", "finished_at", "run_seconds", "cpu_seconds",
             "max_rss_kb", "stdout_bytes", "stderr_bytes",
         ]  # fmt: skip

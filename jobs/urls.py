@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import detail, listing, output, submitting, sweeps
+from jobs.views import detail, failing, listing, output, submitting, sweeps
 
 urlpatterns = [
     path("jobs", listing.jobs_page, name="jobs"),
@@ -22,10 +22,13 @@ urlpatterns = [
     path("sweeps/<int:pk>/retry", sweeps.retry_failed, name="retry_failed"),
     path("sweeps/<int:pk>/cancel", sweeps.cancel_rest, name="cancel_rest"),
     path("sweeps/<int:pk>/results.csv", sweeps.results_csv, name="results_csv"),
+    path("failures", failing.failures_page, name="failures"),
+    path("failures/<str:digest>", failing.failure_page, name="failure"),
     # Regions that refresh themselves.
     path("live/jobs", listing.live_jobs, name="live_jobs"),
     path("live/jobs/<int:pk>", detail.live_job, name="live_job"),
     path("live/attempts/<int:pk>/<str:stream>", output.live_output, name="live_output"),
+    path("live/failures", failing.failures_page, name="live_failures"),
     path("live/sweeps", sweeps.sweeps_page, name="live_sweeps"),
     path("live/sweeps/<int:pk>", sweeps.live_sweep, name="live_sweep"),
 ]

@@ -27,7 +27,10 @@ from jobs.views.access import changeable, name_of
 
 PAGE = 50
 MOST_NEWS = 1000  # new jobs that are counted
-KEPT = ("q", "kind", "owner", "node", "tag", "sweep", "spec", "age", "ended", "since", "until")
+KEPT = (
+    "q", "kind", "owner", "node", "tag", "sweep", "spec", "failure", "age", "ended", "since",
+    "until",
+)  # fmt: skip
 AGES = {
     "1h": (timedelta(hours=1), gettext_lazy("last hour")),
     "24h": (timedelta(hours=24), gettext_lazy("last 24 hours")),

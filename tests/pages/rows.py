@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cluster.models import Node
+from jobs import fingerprint
 from jobs.models import Artifact, Attempt, Job, Output
 from tests.factories import make_job
 
@@ -22,6 +23,8 @@ def make_ended(
         job=job, number=1, node=node, bundle=job.pk, claimed_at=started, started_at=started,
         finished_at=now - timedelta(minutes=1), outcome=outcome or state, run_seconds=180.0,
         error=changes.get("error", ""), exit_code=0 if state == "succeeded" else 1,
+        fingerprint=fingerprint.cause(ended, "", changes.get("error", ""), "").digest
+        if (ended := outcome or state) in fingerprint.FAILURES else None,
         placement={"strategy": "least_connections", "candidates": {node.name: 0.5},
                    "ruled_out": {HOSTILE: "offline"}},
     )  # fmt: skip
