@@ -14,7 +14,7 @@ from monitoring.rules import RULES, Rule
 class LinkOut(serializers.Serializer):
     """Where the rows are that it rests on."""
 
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     url = serializers.CharField()
 
 

@@ -22,8 +22,10 @@ def silenced(alert: Alert, silences: Sequence[Silence]) -> bool:
     if any(covers(one, alert.rule, alert.subject) for one in silences):
         return True
     away = alert.facts.get("away") if alert.rule == "nodes_down" else None
-    return bool(away) and all(
-        any(covers(one, "node_down", name) for one in silences) for name in away
+    return (
+        isinstance(away, list)
+        and bool(away)
+        and all(any(covers(one, "node_down", name) for one in silences) for name in away)
     )
 
 

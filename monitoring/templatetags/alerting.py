@@ -3,7 +3,7 @@
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext, pgettext_lazy
+from django.utils.translation import ngettext, pgettext, pgettext_lazy
 
 from jobs.templatetags.show import icon
 from monitoring import alert_words
@@ -69,7 +69,7 @@ def delivery_kind(value: str) -> str:
 def alert_word(value: str) -> str:
     """A state, a severity or a rule in words."""
     if value == "open":
-        return gettext("open")
+        return pgettext("state of an alert", "open")
     known = STATES.get(value) or SEVERITIES.get(value)
     return str(known[0]) if known else alert_words.title(value)
 
