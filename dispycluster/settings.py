@@ -1,6 +1,7 @@
 """Settings, read from the environment once. A value that makes no sense stops the start."""
 
 from pathlib import Path
+from socket import gethostname
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -23,6 +24,18 @@ def number(name: str, default: float, low: float, high: float) -> float:
     if not low <= value <= high:
         raise ImproperlyConfigured(f"{name} must be between {low:g} and {high:g}, not {text}")
     return value
+
+
+def mail_settings(url: str) -> dict[str, object]:
+    """EMAIL_URL as Django's settings: smtp://, smtp+tls:// or smtp+ssl://user:password@host:port"""
+    if not url:
+        return {}
+    if url.partition("://")[0] not in ("smtp", "smtp+tls", "smtp+ssl"):
+        raise ImproperlyConfigured("EMAIL_URL must begin with smtp://, smtp+tls:// or smtp+ssl://")
+    found = environ.Env.email_url_config(url)
+    default = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}[url.partition("://")[0]]
+    found["EMAIL_PORT"] = found["EMAIL_PORT"] or default
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -54,9 +67,18 @@ LOCAL_NODE = "127.0.0.1"  # started by `manage.py up` where DISPY_NODES is empty
 
 # The work
 RETENTION_DAYS = number("RETENTION_DAYS", 30, 0, 36500)  # 0: keep for ever
+SAMPLES_BYTES = number("SAMPLES_LIMIT_MB", 512, 1, 1e6) * 1e6  # the oldest go first
 FILES = HOME / "files"
 TASKS = Path(env.str("DISPYCLUSTER_TASKS", default="") or BASE_DIR / "tasks")
 UPLOAD_LIMIT = int(number("UPLOAD_LIMIT_MB", 1024, 1, 1 << 20)) * 1024 * 1024
+
+# Notices
+DISPYCLUSTER_URL = env.str("DISPYCLUSTER_URL", default="").rstrip("/")  # where people reach us
+if DISPYCLUSTER_URL and DISPYCLUSTER_URL.partition("://")[0] not in ("http", "https"):
+    raise ImproperlyConfigured("DISPYCLUSTER_URL must begin with http:// or https://")
+MAIL_IS_SET = bool(env.str("EMAIL_URL", default=""))
+vars().update(mail_settings(env.str("EMAIL_URL", default="")))
+DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="") or f"dispycluster@{gethostname()}"
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -139,8 +161,11 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
 
-LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("fr", "Français")]
+# Of notices, and of pages for those whose browser asks for neither.
+LANGUAGE_CODE = env.str("DISPYCLUSTER_LANGUAGE", default="") or "en"
+if LANGUAGE_CODE not in dict(LANGUAGES):
+    raise ImproperlyConfigured(f"DISPYCLUSTER_LANGUAGE must be en or fr, not {LANGUAGE_CODE!r}")
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = env.str("TZ", default="") or "UTC"
 USE_TZ = True

@@ -1,6 +1,5 @@
 """What a snapshot asks the database: each in one statement, by an index, never by a scan."""
 
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -122,8 +121,10 @@ def stuck(views: Sequence[NodeView], now: datetime) -> dict[str, Any] | None:
         "jobs": len(rows),
         "job": job,
         "why": reasons.told(views, needs[need], placement.never),
+        "reasons": [{"node": view.name, "text": words.text, "values": words.values}
+                    for view in views[:3] if (words := placement.never(needs[need], view))],
         "since": when(since).isoformat(timespec="seconds"),
-    }
+    }  # fmt: skip
 
 
 def when(value: Any) -> datetime:
@@ -197,12 +198,12 @@ def past(now: datetime) -> Past:
             at__gt=end - timedelta(seconds=TOLERANCE * resolution),
         )  # fmt: skip
         wanted |= Q(pk=rows.order_by("-at").values("pk")[:1])
-    rows = list(Sample.objects.filter(wanted).values_list("at", "seconds", "values"))
+    kept = list(Sample.objects.filter(wanted).values_list("at", "seconds", "values"))
     found = {}
     for seconds, resolution in BACK.items():
         end = now - timedelta(seconds=seconds)
         start = end - timedelta(seconds=TOLERANCE * resolution)
-        fit = [(at, values) for at, r, values in rows if r == resolution and start < at <= end]
+        fit = [(at, values) for at, s, values in kept if s == resolution and start < at <= end]
         if fit:
             found[seconds] = max(fit, key=lambda row: row[0])
     return Past(found)
@@ -250,16 +251,15 @@ def ended_day_before(now: datetime, past: Past) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Sums:
+    at: datetime | None = None  # when they were last brought up to date
     cluster: dict[str, float] = field(default_factory=dict)
     nodes: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
 def totals() -> Sums:
     """Running totals since the first start, as the monitor last wrote them."""
-    rows = select('SELECT "values" FROM monitoring_totals WHERE id = %s', [Totals.ONLY])
-    if not rows:
+    row = Totals.objects.filter(pk=Totals.ONLY).values_list("moved_at", "values").first()
+    if row is None:
         return Sums()
-    values = rows[0][0]
-    read = json.loads(values) if isinstance(values, str) else values
-    nodes = {int(pk): found for pk, found in read.get("nodes", {}).items()}
-    return Sums(read.get("cluster", {}), nodes)
+    nodes = {int(pk): found for pk, found in row[1].get("nodes", {}).items()}
+    return Sums(row[0], row[1].get("cluster", {}), nodes)

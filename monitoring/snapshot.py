@@ -105,9 +105,12 @@ class ClusterSnapshot:
     database_growth: float | None = None  # bytes a day
     home_free: int | None = None  # bytes, where the database grows
     undelivered: int = 0  # notices given up in the last hour
+    totals_at: datetime | None = None
     totals: Mapping[str, float] = field(default_factory=dict)  # since the first start: totals.py
     node_totals: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     last_job: int = 0  # the largest number given out
+    past: Mapping[int, tuple[datetime, Mapping[str, Any]]] = field(default_factory=dict)
+    # Samples of the cluster: seconds back -> moment, values.
 
     @property
     def ended_hour(self) -> tuple[int, int]:
@@ -138,12 +141,12 @@ def read(now: datetime) -> ClusterSnapshot:
     return ClusterSnapshot(
         at=now,
         nodes=known,
-        dispatcher_at=dispatcher and dispatcher.renewed_at,
-        dispatcher_since=dispatcher and dispatcher.taken_at,
+        dispatcher_at=dispatcher.renewed_at if dispatcher else None,
+        dispatcher_since=dispatcher.taken_at if dispatcher else None,
         dispatcher_up=bool(dispatcher and dispatcher.expires_at > now),
         dispatcher_note=dispatcher.note if dispatcher else "",
-        monitor_at=monitor and monitor.renewed_at,
-        monitor_since=monitor and monitor.taken_at,
+        monitor_at=monitor.renewed_at if monitor else None,
+        monitor_since=monitor.taken_at if monitor else None,
         monitor_up=bool(monitor and monitor.expires_at > now),
         by_state=by_state,
         ready=queue.ready,
@@ -161,9 +164,11 @@ def read(now: datetime) -> ClusterSnapshot:
         database_growth=past.growth("database_bytes", database, now),
         home_free=asking.free_bytes(settings.HOME),
         undelivered=asking.undelivered(now),
+        totals_at=totals.at,
         totals=totals.cluster,
         node_totals=totals.nodes,
         last_job=queue.last_job,
+        past=past.found,
     )  # fmt: skip
 
 
