@@ -15,11 +15,15 @@ from benchmarks.work import owner
 
 JOBS, SWEEPS, VIEWS = 1_000_000, 20, 100
 DAYS = 30
+COMMON, RARE = f"{1000:016}", "f" * 16  # failures
 STATES = ["succeeded"] * 93 + ["failed"] * 3 + ["cancelled"] * 2 + ["queued"] * 2
 PAGES = (
     "/", "/live/dashboard", "/jobs", "/jobs?state=failed", "/jobs?state=queued",
     "/live/jobs?newest=1", "/sweeps", "/sweeps/{sweep}", "/jobs/{job}", "/nodes", "/api/jobs",
-    "/api/jobs?state=failed", "/api/jobs/status", "/api/sweeps", "/api/sweeps/{sweep}",
+    "/api/jobs?state=failed", "/api/jobs/status", "/failures", "/failures?days=1",
+    "/failures?days=30", "/failures/{failure}?days=30", "/jobs?failure={failure}",
+    "/jobs?failure={failure}&state=failed&ended=7d", "/jobs?failure={rare}", "/api/failures",
+    "/api/sweeps", "/api/sweeps/{sweep}",
 )  # fmt: skip
 
 
@@ -70,8 +74,28 @@ def fill(total: int) -> None:
             " stderr_bytes, run_seconds) SELECT id, 1, node_id, id, 1, '{}', finished_at,"
             " finished_at, state, '', '', '', 0, 0, 0.5 FROM jobs_job WHERE state <> 'queued'"
         )
+        mark_failures(cursor)
         if connection.vendor == "postgresql":
             cursor.execute("VACUUM ANALYZE")  # as autovacuum would have by then
+
+
+def mark_failures(cursor: Any) -> None:
+    """Half of them of one kind, the others of forty, and one of a kind of its own."""
+    kinds = "CASE WHEN id % 2 = 0 THEN 0 ELSE id / 100 % 40 END"
+    cursor.execute(
+        "UPDATE jobs_attempt SET error_type = 'ValueError',"
+        f" error = 'ValueError: of kind ' || {kinds},"
+        " fingerprint = substr('0000000000000000' || (1000 + "
+        f"{kinds}), -16) WHERE outcome = 'failed'"
+        if cursor.db.vendor == "sqlite"
+        else "UPDATE jobs_attempt SET error_type = 'ValueError',"
+        f" error = 'ValueError: of kind ' || {kinds},"
+        f" fingerprint = lpad((1000 + {kinds})::text, 16, '0') WHERE outcome = 'failed'"
+    )
+    cursor.execute(
+        f"UPDATE jobs_attempt SET fingerprint = '{RARE}' WHERE id ="
+        " (SELECT min(id) FROM jobs_attempt WHERE outcome = 'failed')"
+    )
 
 
 def owner_id(known: list[int] = []) -> int:  # noqa: B006  a cache
@@ -96,6 +120,8 @@ def measure(options: Any) -> dict[str, Any]:
         client = Client()
         client.force_login(owner(), "django.contrib.auth.backends.ModelBackend")
         names = {
+            "failure": COMMON,
+            "rare": RARE,
             "sweep": Sweep.objects.values_list("pk", flat=True)[SWEEPS // 2],
             "job": Job.objects.values_list("pk", flat=True)[options.jobs // 2],
         }

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from monitoring import api_alerts
+from monitoring import api_alerts, api_export
 
 urlpatterns = [
     path("alerts", api_alerts.AlertList.as_view(), name="api-alerts"),
@@ -15,4 +15,5 @@ urlpatterns = [
     path("silences", api_alerts.SilenceList.as_view(), name="api-silences"),
     path("silences/<int:pk>", api_alerts.SilenceDetail.as_view(), name="api-silence"),
     path("maintenance", api_alerts.Maintenance.as_view(), name="api-maintenance"),
+    path("monitoring/export", api_export.Export.as_view(), name="api-export"),
 ]

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from jobs import counts, lifecycle
+from jobs.cells import cell
 from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, State, Sweep
 from jobs.terminal import plain
 from jobs.views.access import attachment, demand, may_change, name_of
@@ -203,13 +204,3 @@ def line(cells: list[Any]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer).writerow([cell(value) for value in cells])
     return buffer.getvalue()
-
-
-def cell(value: Any) -> Any:
-    """A value for a spreadsheet: text that it would take for a formula gets a ' in front."""
-    if value is None:
-        return ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return value
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text

@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from cluster.models import Node
+from jobs.cells import cell
 from jobs.models import Job
-from jobs.views.sweeps import cell
 from tests.factories import hold_lease, make_job, make_node, make_sweep, make_user
 from tests.pages.rows import make_ended, make_running
 

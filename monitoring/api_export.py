@@ -1,0 +1,90 @@
+"""GET /api/monitoring/export: jobs, attempts, samples or alerts as a file."""
+
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from monitoring import export
+
+RANGE = "a day (2026-11-24) or a moment (2026-11-24T10:00:00Z)"
+
+
+class AnyFormat(DefaultContentNegotiation):
+    """`format` is ours: not a renderer's name; and whatever the client accepts, it is a file."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+def one_of(request: Request, name: str, known: Any, usual: str = "") -> str:
+    word = request.query_params.get(name, "") or usual
+    if word in known:
+        return word
+    message = _("One of %(known)s, not %(word)s.")
+    raise ValidationError({name: [message % {"known": ", ".join(known), "word": word[:100]}]})
+
+
+def edge(request: Request, name: str, whole_day: timedelta) -> datetime | None:
+    """A range's edge; None: open. `whole_day`: what a day without a time adds."""
+    text = request.query_params.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        if found := parse_datetime(text) if len(text) > len("2026-11-24") else None:
+            return timezone.make_aware(found) if timezone.is_naive(found) else found
+        if day := parse_date(text):
+            return timezone.make_aware(datetime.combine(day, time.min) + whole_day)
+    except (ValueError, OverflowError):
+        pass
+    message = _("A day like 2026-11-24 or a moment like 2026-11-24T10:00:00Z, not %(text)s.")
+    raise ValidationError({name: [message % {"text": text[:100]}]})
+
+
+def named(text: str) -> str:
+    """A range's edge in a file's name."""
+    return "".join(each for each in text if each.isascii() and each.isalnum() or each == "-")[:24]
+
+
+class Export(APIView):
+    content_negotiation_class = AnyFormat
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("what", str, required=True, enum=list(export.KINDS)),
+            OpenApiParameter("format", str, enum=list(export.FORMATS), description="usual: csv"),
+            OpenApiParameter("from", str, description=f"{RANGE}; usual: the oldest"),
+            OpenApiParameter("to", str, description=f"{RANGE}; a day is included, a moment not"),
+        ],
+        responses={(200, mime.partition(";")[0]): OpenApiTypes.BINARY
+                   for mime in export.FORMATS.values()},
+    )  # fmt: skip
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """The rows of a time as a file, streamed; jobs by when they were submitted, attempts by
+        when they were sent, alerts by when they began."""
+        kind = one_of(request, "what", export.KINDS)
+        form = one_of(request, "format", export.FORMATS, "csv")
+        start, end = edge(request, "from", timedelta()), edge(request, "to", timedelta(days=1))
+        if start and end and start >= end:
+            raise ValidationError({"to": [_("It must be after from.")]})
+        answer = StreamingHttpResponse(
+            export.export(kind, form, start, end), content_type=export.FORMATS[form]
+        )
+        params = request.query_params
+        first = named(params.get("from", "")) or "all"
+        last = named(params.get("to", "")) or f"{timezone.localtime():%Y-%m-%dT%H%M}"
+        answer["Content-Disposition"] = f'attachment; filename="{kind}_{first}_{last}.{form}"'
+        answer["X-Content-Type-Options"] = "nosniff"
+        answer["Cache-Control"] = "no-store"
+        return answer
