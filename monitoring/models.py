@@ -210,3 +210,17 @@ class Change(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at}"
+
+
+class Study(models.Model):
+    """The advice as it was last computed: one row, since computing takes seconds."""
+
+    at = models.DateTimeField()
+    seconds = models.FloatField()  # that it took
+    body = models.JSONField(default=dict)  # advice.py writes and reads it
+
+    class Meta:
+        verbose_name_plural = "studies"
+
+    def __str__(self) -> str:
+        return f"study at {self.at}"

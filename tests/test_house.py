@@ -25,6 +25,9 @@ PURE = (
     "monitoring.causes",
     "monitoring.recommendations",
     "monitoring.replay",
+    "monitoring.standing",
+    "monitoring.fleets",
+    "monitoring.resampling",
 )
 
 

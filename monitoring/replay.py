@@ -1,0 +1,332 @@
+"""Jobs of the past, or made up, through any strategy and fleet, on a clock of events. Pure.
+
+A discrete event simulation: time jumps from one event to the next. Which job goes where is decided
+by the placement, the order and the bundles that the dispatcher has.
+"""
+
+import heapq
+import itertools
+import math
+import random
+from array import array
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cluster.placement import Choice, Need, NodeView, never
+from cluster.strategies import GUESS_SECONDS
+from jobs import bundles
+from monitoring.standing import StandingPlacer, StandingView
+
+FORESEEN = 1000  # jobs looked at in one pass, as claim.FORESEEN
+SOON_SECONDS = 1.0  # a bundle no longer than this is followed by one sent ahead: jobs.ahead
+REST_SECONDS = 0.5  # without an answer, after which a bundle is small: jobs.ahead.PAUSE
+LOOK_SECONDS, LOOK_SECONDS_PER_NODE = 30e-6, 0.4e-6  # for each job a foreseeing pass looks at
+
+
+class Work(NamedTuple):
+    """A job as the replay takes it; to come in the order of `at`."""
+
+    at: float  # seconds, when it could start
+    need: int  # in Scene.needs
+    priority: int
+    spec: int
+    share: float  # of the seconds that its spec is expected to take: 1.2 is a fifth more
+    strategy: str = ""  # its own; empty: the cluster's
+    alone: bool = False  # on_lost=fail: travels alone, and is not sent ahead
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A node. `like`: whose run times it has, where it is made up."""
+
+    id: int
+    name: str
+    slots: int
+    speed: float = 1.0
+    tags: frozenset[str] = frozenset()
+    memory_total: int | None = None  # bytes
+    like: int | None = None
+
+    @property
+    def paced(self) -> int:
+        return self.id if self.like is None else self.like
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """Seconds that are not work, measured where there is a history."""
+
+    bundle: float = 0.02  # a slot is taken for so much longer than its jobs run
+    ahead: float = 0.003  # the same, where the bundle was sent ahead
+    turn: float = 0.005  # from an end, or an arrival, to the claim
+
+
+Pace = Callable[[int, int], float | None]  # seconds of a spec on the node of that id
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the jobs meet."""
+
+    machines: Sequence[Machine]
+    needs: Sequence[Need]
+    pace: Pace
+    strategy: str
+    overheads: Overheads = Overheads()
+
+
+@dataclass
+class Load:
+    """What one node did."""
+
+    jobs: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Outcome:
+    """What came of it. Seconds."""
+
+    jobs: int = 0
+    never: int = 0  # that no node could take, ever
+    makespan: float = 0.0  # from the first arrival to the last end
+    open_seconds: float = 0.0  # while at least one job was waiting or running
+    mean_wait: float = 0.0
+    p95_wait: float = 0.0
+    mean_turnaround: float = 0.0  # from arrival to end
+    utilisation: float = 0.0  # the share of all slots' time that went into work
+    bundles: int = 0
+    load: dict[str, Load] = field(default_factory=dict)
+
+
+class Group(NamedTuple):
+    """Jobs that are equal in this may ride together: claim.Ready.likeness."""
+
+    priority: int
+    need: int
+    spec: int
+    strategy: str
+    alone: bool
+
+
+Head = tuple[int, float, int, Group]  # rank of a group's first job; the claim's order
+End = tuple[float, int, int, int, int, float, bool]
+
+
+class Run:
+    """One replay under way."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.views = [view_of(machine) for machine in scene.machines]
+        self.placer = StandingPlacer(self.views)
+        self.paced = {machine.id: machine.paced for machine in scene.machines}
+        self.slots = sum(machine.slots for machine in scene.machines)
+        self.needs = scene.needs
+        self.fits = [[never(need, view) is None for view in self.views] for need in scene.needs]
+        self.possible = [any(fits) for fits in self.fits]
+        self.queues: dict[Group, deque[tuple[float, int, float]]] = defaultdict(deque)
+        self.heads: list[Head] = []
+        self.blocked: dict[int, list[Head]] = {}  # need -> groups that no node can take now
+        self.waiting = 0
+        self.numbers = itertools.count()
+        self.ends: list[End] = []
+        self.followable: dict[int, int] = {}  # place -> slots whose next bundle was sent ahead
+        self.ended_at = -math.inf
+        self.due = False  # something changed since the last pass
+        self.resume_at = -math.inf  # until then a pass is at work that looks far ahead
+        self.look_seconds = LOOK_SECONDS + LOOK_SECONDS_PER_NODE * len(self.views)
+        self.paces: dict[int, Callable[[int], float | None]] = {}
+        self.waits = array("d")
+        self.turnaround = 0.0
+        self.work = 0.0
+        self.last_end = 0.0
+        self.count = self.never = self.bundles = 0
+        self.loads = [Load() for _ in self.views]
+
+    def seconds(self, spec: int) -> Callable[[int], float | None]:
+        """Expected on each node, by id; looked up once."""
+        known = self.paces.get(spec)
+        if known is None:
+            by_id = {id: self.scene.pace(spec, paced) for id, paced in self.paced.items()}
+            known = self.paces[spec] = by_id.__getitem__
+        return known
+
+    def arrive(self, job: Work) -> None:
+        if not self.possible[job.need]:
+            self.never += 1
+            return
+        group = Group(job.priority, job.need, job.spec, job.strategy, job.alone)
+        queue, number = self.queues[group], next(self.numbers)
+        queue.append((job.at, number, job.share))
+        self.waiting += 1
+        if len(queue) == 1:
+            head = (-job.priority, job.at, number, group)
+            if job.need in self.blocked:
+                self.blocked[job.need].append(head)
+            else:
+                heapq.heappush(self.heads, head)
+
+    def end(self, event: End) -> None:
+        """A bundle has ended: its slots are free again."""
+        _, _, place, need, slots, planned, soon = event
+        self.placer.give_back(place, self.needs[need], planned)
+        self.ended_at = self.placer.now
+        if soon and self.waiting:
+            self.followable[place] = self.followable.get(place, 0) + slots
+        for other in [other for other in self.blocked if self.fits[other][place]]:
+            for head in self.blocked.pop(other):
+                heapq.heappush(self.heads, head)
+
+    def claim(self) -> None:
+        """One pass: the most urgent job to its best node, its likes with it, and so on."""
+        booked: list[tuple[Group, list[tuple[float, int, float]]]] = []
+        looked, self.due = 0, False
+        while self.heads and self.placer.free_slots > 0 and looked < FORESEEN:
+            head = heapq.heappop(self.heads)
+            group = head[3]
+            name = group.strategy or self.scene.strategy
+            seconds = self.seconds(group.spec)
+            need = self.needs[group.need]
+            choice = self.placer.place(need, name, seconds, group.spec)
+            if choice is None:
+                self.blocked.setdefault(group.need, []).append(head)
+                continue
+            queue = self.queues[group]
+            if choice.now:
+                self.start(group, queue, need, choice, seconds(choice.node.id))
+            else:  # it waits for a node that will have done it sooner than any free one
+                looked += 1
+                if not booked or booked[-1][0] is not group:
+                    booked.append((group, []))
+                booked[-1][1].append(queue.popleft())
+            if queue:
+                at, number, _ = queue[0]
+                heapq.heappush(self.heads, (-group.priority, at, number, group))
+        if booked:
+            self.put_back(booked)
+            self.resume_at = self.placer.now + looked * self.look_seconds
+        self.placer.end_pass()
+        self.followable.clear()
+
+    def put_back(self, booked: list[tuple[Group, list[tuple[float, int, float]]]]) -> None:
+        """Those that were looked at without a start, to where they were."""
+        groups = {group for group, _ in booked}
+        for group, jobs in reversed(booked):
+            self.queues[group].extendleft(reversed(jobs))
+        self.heads = [head for head in self.heads if head[3] not in groups]
+        for need, heads in self.blocked.items():
+            self.blocked[need] = [head for head in heads if head[3] not in groups]
+        for group in groups:
+            at, number, _ = self.queues[group][0]
+            head = (-group.priority, at, number, group)
+            self.blocked[group.need].append(head) if group.need in self.blocked else (
+                self.heads.append(head)
+            )
+        heapq.heapify(self.heads)
+
+    def start(
+        self, group: Group, queue: deque[tuple[float, int, float]], need: Need, choice: Choice,
+        expected: float | None,
+    ) -> None:  # fmt: skip
+        view: NodeView = choice.node
+        placer, place, now = self.placer, view.place, self.placer.now  # type: ignore[attr-defined]
+        first = now - self.ended_at > REST_SECONDS
+        size = 1 if group.alone else bundles.size(expected, self.waiting, self.slots, first)
+        each = GUESS_SECONDS / view.speed if expected is None else expected
+        overheads, clock = self.scene.overheads, now
+        if not group.alone and self.followable.get(place, 0) >= need.slots == 1:
+            self.followable[place] -= 1
+            clock += overheads.ahead
+        else:
+            clock += overheads.bundle
+        began, load, size = clock, self.loads[place], min(size, len(queue))
+        for _ in range(size):
+            at, _number, share = queue.popleft()
+            self.waits.append(clock - at)
+            clock += each * share
+            self.turnaround += clock - at
+        self.work += (clock - began) * need.slots
+        load.jobs += size
+        load.seconds += (clock - began) * need.slots
+        self.count += size
+        self.waiting -= size
+        self.bundles += 1
+        if clock > self.last_end:
+            self.last_end = clock
+        planned = now + each
+        if size > 1:
+            planned = now + each * size
+            placer.extend(self.views[place], need, each, planned)
+        soon = need.slots == 1 and expected is not None and each * size <= SOON_SECONDS
+        turn = 0.0 if soon and self.waiting else overheads.turn
+        event = (clock + turn, self.bundles, place, group.need, need.slots, planned, soon)
+        heapq.heappush(self.ends, event)
+
+
+def view_of(machine: Machine) -> StandingView:
+    return StandingView(
+        id=machine.id, name=machine.name, address=machine.name, slots=machine.slots,
+        tags=machine.tags, memory_total=machine.memory_total, speed=machine.speed,
+    )  # fmt: skip
+
+
+def replay(jobs: Iterable[Work], scene: Scene, seed: int = 0) -> Outcome:
+    """Run the jobs through the scene. `seed`: for the strategy that draws."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        return carry_out(iter(jobs), scene)
+    finally:
+        random.setstate(state)
+
+
+def carry_out(arrivals: Iterator[Work], scene: Scene) -> Outcome:
+    run = Run(scene)
+    turn = scene.overheads.turn
+    coming = next(arrivals, None)
+    began = open_since = coming.at if coming else 0.0
+    open_seconds = 0.0
+    while coming is not None or run.ends:
+        moment = min(
+            coming.at + turn if coming else math.inf,
+            run.ends[0][0] if run.ends else math.inf,
+            max(run.placer.now, run.resume_at) if run.due else math.inf,
+        )
+        if coming and not run.ends and not run.waiting and coming.at > run.last_end:
+            if run.count:
+                open_seconds += run.last_end - open_since  # idle until it comes
+            open_since = coming.at
+        run.placer.now = moment
+        while run.ends and run.ends[0][0] <= moment:
+            run.end(heapq.heappop(run.ends))
+        while coming is not None and coming.at + turn <= moment:
+            run.arrive(coming)
+            coming = next(arrivals, None)
+        run.due = bool(run.heads) and run.placer.free_slots > 0
+        if not run.due:
+            run.followable.clear()
+        elif moment >= run.resume_at:
+            run.claim()
+    if run.count:
+        open_seconds += run.last_end - open_since
+    return outcome(run, run.last_end - began if run.count else 0.0, open_seconds)
+
+
+def outcome(run: Run, makespan: float, open_seconds: float) -> Outcome:
+    waits = sorted(run.waits)
+    count = max(1, run.count)
+    return Outcome(
+        jobs=run.count,
+        never=run.never,
+        makespan=makespan,
+        open_seconds=open_seconds,
+        mean_wait=sum(waits) / count,
+        p95_wait=waits[min(len(waits) - 1, int(len(waits) * 0.95))] if waits else 0.0,
+        mean_turnaround=run.turnaround / count,
+        utilisation=run.work / (run.slots * makespan) if run.slots and makespan > 0 else 0.0,
+        bundles=run.bundles,
+        load={view.name: load for view, load in zip(run.views, run.loads, strict=True)},
+    )
