@@ -161,8 +161,11 @@ def refuse(schedule: Schedule, at: datetime, now: datetime, reason: str) -> None
 
 
 def run_now(schedule: Schedule, who: str, now: datetime) -> Run:
-    """Start it at a person's wish, whether or not it is paused. Raises Refused."""
-    with turn(), transaction.atomic():
+    """Start it at a person's wish, whether or not it is paused. Raises Refused.
+
+    In its caller's turn.
+    """
+    with transaction.atomic():
         locked = Schedule.objects.select_for_update(of=("self",)).select_related("owner")
         schedule = locked.get(pk=schedule.pk)
         work = submit(schedule, now)

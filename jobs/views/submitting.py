@@ -34,6 +34,10 @@ def submit_page(request: HttpRequest) -> HttpResponse:
         take_files(request, form)
         if "preview" not in request.POST:
             data = form.checked()
+            if data is not None and "schedule" in request.POST:
+                what = "sweep" if form.is_sweep else "job"
+                request.session["schedule_body"] = [what, form.body()]
+                return redirect("/schedules/new?from=submit")
             if data is not None:
                 return accepted(request, form, data)
     return render(request, "jobs/submit.html", page_context(request, form))

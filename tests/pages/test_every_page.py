@@ -17,12 +17,12 @@ PAGES = [
     "/", "/jobs", "/jobs?state=failed&state=queued&q=alert&age=24h", "/jobs?reason=scheduled",
     "/submit", "/submit?kind=script", "/submit?kind=function&function=montecarlo.pi",
     "/submit?kind=sweep&function=montecarlo.pi_block", "/submit?kind=sweep&of=command",
-    "/sweeps", "/nodes", "/nodes/pi-1", "/password", "/alerts",
+    "/sweeps", "/schedules", "/schedules/new", "/nodes", "/nodes/pi-1", "/password", "/alerts",
     "/alerts?state=open&severity=critical&rule=node_down&subject=pi-1", "/alerts/silences",
     "/alerts/silences?rule=node_down&subject=pi-1", "/alerts/rules",
     "/failures", "/failures?days=30",
 ]  # fmt: skip
-REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweeps", "/live/nodes",
+REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweeps", "/live/schedules", "/live/nodes",
            "/live/nodes/pi-1", "/live/alerts", "/live/failures?days=1"]  # fmt: skip
 FIXED = ["/", "/jobs", "/failures", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1",
          "/sweeps", "/alerts",
