@@ -22,8 +22,8 @@ PAGES = [
     "/alerts/silences?rule=node_down&subject=pi-1", "/alerts/rules",
     "/failures", "/failures?days=30",
 ]  # fmt: skip
-REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweeps", "/live/schedules", "/live/nodes",
-           "/live/nodes/pi-1", "/live/alerts", "/live/failures?days=1"]  # fmt: skip
+REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweeps", "/live/nodes",
+           "/live/nodes/pi-1", "/live/schedules", "/live/alerts", "/live/failures?days=1"]  # fmt: skip
 FIXED = ["/", "/jobs", "/failures", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1",
          "/sweeps", "/alerts",
          "/admin/jobs/job/", "/admin/jobs/attempt/", "/admin/cluster/node/", "/admin/jobs/sweep/",
