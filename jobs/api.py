@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import IsAdminUser
@@ -32,6 +32,7 @@ from jobs.representations import (
 )
 from jobs.serializers import JobChange, JobIn, SweepIn, check_job
 from jobs.turns import turn
+from monitoring import retention, sizes
 
 MOST_OUTPUT = 4 * 2**20  # bytes in one answer
 
@@ -345,13 +346,29 @@ def sweep_context(pks: list[int]) -> dict[str, Any]:
     return {"counts": by_sweep, "finished": counts.finished(by_sweep)}
 
 
+class CleanupIn(serializers.Serializer):
+    dry_run = serializers.BooleanField(default=False)
+
+
 class DispyCleanup(APIView):
     permission_classes = [IsAdminUser]
 
-    @extend_schema(request=None, responses={200: dict[str, int]})
+    @extend_schema(request=CleanupIn, responses={200: dict[str, Any]})
     def post(self, request: Request) -> Response:
-        """Delete finished jobs that are older than the retention (RETENTION_DAYS)."""
-        if not settings.RETENTION_DAYS:
-            raise Conflict(_("RETENTION_DAYS is 0: everything is kept."))
-        cleaned = cleanup.cleanup(timezone.now(), settings.RETENTION_DAYS)
-        return Response({"cleaned": cleaned.jobs, "files": cleaned.files, "bytes": cleaned.bytes})
+        """Delete what has outlived its time: finished jobs (RETENTION_DAYS) with all that hangs
+        on them, resolved alerts, notices, samples, files that belong to nothing."""
+        checked = CleanupIn(data=request.data)
+        checked.is_valid(raise_exception=True)
+        dry_run = checked.validated_data["dry_run"]
+        before = sizes.database_bytes()
+        gone = retention.clean(timezone.now(), settings.RETENTION_DAYS or None, (), dry_run)
+        after = sizes.database_bytes()
+        return Response({
+            "dry_run": dry_run,
+            "cleaned": gone.rows["jobs"],
+            "files": sum(files.count for files in gone.files.values()),
+            "bytes": sum(files.bytes for files in gone.files.values()),
+            "rows": {name: count for name, count in gone.rows.items() if count},
+            "database_bytes": {"before": before[0], "after": after[0]},
+            "database_free_bytes": {"before": before[1], "after": after[1]},
+        })  # fmt: skip
