@@ -4,7 +4,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -136,7 +136,9 @@ def queue(now: datetime, views: list[NodeView]) -> dict[str, Any]:
 
 def age(oldest: Any, now: datetime) -> float:
     if isinstance(oldest, str):
-        oldest = datetime.fromisoformat(oldest + "+00:00")
+        oldest = datetime.fromisoformat(oldest)
+    if not oldest.tzinfo:  # SQLite's, in UTC
+        oldest = oldest.replace(tzinfo=UTC)
     return max(0.0, (now - oldest).total_seconds())
 
 

@@ -51,6 +51,7 @@ CASES = {
     "slots": gettext_lazy("slots"),
     "timeout_seconds": gettext_lazy("time limit in seconds"),
 }
+FIELDS = {"memory_mb": "needs.memory_mb", "slots": "needs.slots"}  # as a job is submitted
 LENGTHS = ("makespan", "open_seconds", "mean_turnaround", "p95_wait")
 
 
@@ -174,6 +175,7 @@ def resume(one: Facts) -> Sentences:
 def right_size(one: Facts) -> Sentences:
     facts = dict(one["facts"])
     facts["name"] = str(CASES.get(facts["what"], facts["what"]))
+    facts["what"] = FIELDS.get(facts["what"], facts["what"])
     for number in ("asked", "wanted", "used"):
         facts[number] = f"{facts[number]:.4g}"
     what = _("Submit “%(title)s” with %(what)s: %(wanted)s instead of %(asked)s.") % facts
@@ -183,7 +185,7 @@ def right_size(one: Facts) -> Sentences:
         "slots": _("More jobs run at once on the same nodes."),
         "timeout_seconds": _("A run that hangs is noticed sooner."),
     }
-    effect = effects[facts["what"]]
+    effect = effects[one["facts"]["what"]]
     if facts["what"] == "timeout_seconds" and one["facts"]["wanted"] > one["facts"]["asked"]:
         why = _("Of %(runs)s runs %(timed_out)s timed out; 95 %% took no more than %(used)s s.")
         effect = _("Runs that are merely slow are no longer stopped.")

@@ -2,10 +2,10 @@
 
 import math
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -17,7 +17,7 @@ from jobs import models
 from jobs.models import OnLost, RunTime, State
 from jobs.runtimes import MOST as MOST_TIMES
 from jobs.runtimes import RunTimes, stat_of
-from monitoring.replay import Machine, Overheads, Scene, Work
+from monitoring.replay import Machine, Outcome, Overheads, Scene, Work, replay
 
 MOST = 20_000  # attempts
 LEAST_FOR_OVERHEADS = 20  # bundles
@@ -127,14 +127,14 @@ def ended(
 
 
 def aware(row: Sequence[Any]) -> tuple[Any, ...]:
-    """SQLite has moments as text."""
-    if isinstance(row[7], str):
-        moments = {7, 8, 12, 13}
-        return tuple(
-            datetime.fromisoformat(value + "+00:00") if place in moments else value
-            for place, value in enumerate(row)
-        )
-    return tuple(row)
+    """SQLite has moments as text, or without their zone, which is UTC."""
+    values = list(row)
+    for place in (7, 8, 12, 13):
+        moment = values[place]
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment)
+        values[place] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return tuple(values)
 
 
 def ran_of(row: tuple[Any, ...], start: datetime, floor: float | None) -> Ran:
@@ -249,5 +249,6 @@ def work_of(history: History) -> list[Work]:
     return found
 
 
-def by_spec(history: History) -> Counter[int]:
-    return Counter(row.spec for row in history.ran)
+def replay_of(history: History) -> Outcome:
+    """The history itself, replayed: to be held against what was measured."""
+    return replay(work_of(history), scene_of(history))
