@@ -33,13 +33,8 @@ class Span:
         """By how much these totals grew together."""
         if self.before is None or self.seconds <= 0:
             return None
-        found = 0.0
-        for name in names:
-            now = self.values.get(name)
-            if now is None:
-                return None
-            found += now - self.before.get(name, 0)
-        return max(0.0, found)
+        more = (self.values.get(name, 0) - self.before.get(name, 0) for name in names)
+        return max(0.0, sum(more))
 
 
 Make = Callable[[Span], float | None]

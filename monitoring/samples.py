@@ -152,10 +152,9 @@ def boundary(at: datetime, seconds: int) -> datetime:
     return datetime.fromtimestamp(at.timestamp() // seconds * seconds, UTC)
 
 
-def ending(at: datetime, seconds: int, start: float = 0.0) -> datetime:
+def ending(at: datetime, seconds: int) -> datetime:
     """The end of the stretch that it falls into: stretches hold their end, not their start."""
-    count = math.ceil((at.timestamp() - start) / seconds)
-    return datetime.fromtimestamp(start + count * seconds, UTC)
+    return datetime.fromtimestamp(math.ceil(at.timestamp() / seconds) * seconds, UTC)
 
 
 def merged(parts: Sequence[Values]) -> dict[str, Any]:
@@ -273,14 +272,13 @@ def series(
         found = Sample.objects.filter(node=node, seconds=seconds, at__gt=since, at__lte=end)
         rows += found.order_by("at").values_list("at", "values")
         since = max(since, boundary(rows[-1][0], seconds)) if rows else since
-    groups: dict[datetime, list[tuple[datetime, Values]]] = defaultdict(list)
-    for at, values in rows:
-        groups[ending(at, step, start.timestamp())].append((at, values))
+    groups: dict[int, list[tuple[datetime, Values]]] = defaultdict(list)
+    for at, values in rows:  # a step holds its end, not its start
+        groups[-((start - at) // timedelta(seconds=step))].append((at, values))
     count = math.ceil(length / step) if length > 0 else 0
     points = []
     for place in range(count + 1):
-        at = start + timedelta(seconds=step * place)
-        part = groups.get(at.astimezone(UTC), [])
+        at, part = start + timedelta(seconds=step * place), groups.get(place, [])
         values = merged([values for _at, values in part]) if part else {}
         points.append(Point(at, values, part[-1][0] if part else None))
     return Series(step, resolution, points)
