@@ -11,8 +11,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from jobs import lease
-from jobs.cleanup import cleanup
-from monitoring import alerts, samples, snapshot
+from monitoring import alerts, retention, samples, snapshot
 from monitoring.postman import Postman
 from schedules import due
 
@@ -132,10 +131,12 @@ def following(last: datetime | None, now: datetime) -> datetime:
 
 def clean(now: datetime) -> None:
     """Retention, as the settings have it."""
+    gone = retention.clean(now, settings.RETENTION_DAYS or None)
     if settings.RETENTION_DAYS:
-        cleaned = cleanup(now, settings.RETENTION_DAYS)
-        if cleaned.jobs or cleaned.files:
-            logger.info("cleanup: %s", cleaned)
+        gone.rows["runs of schedules"] = due.old_runs(now, settings.RETENTION_DAYS)
+    if gone.anything:
+        files = {kind: found.count for kind, found in gone.files.items() if found.count}
+        logger.info("cleanup: %s", {**{k: n for k, n in gone.rows.items() if n}, **files})
 
 
 def watch(epoch: int) -> Watch:
