@@ -17,9 +17,7 @@ urlpatterns = [
     path("metrics", api_exposition.Exposition.as_view(), name="metrics"),
     path("monitoring", views_monitoring.monitoring_page, name="monitoring"),
     path("live/monitoring", views_monitoring.monitoring_page, name="live_monitoring"),
-    path(
-        "live/nodes/<str:name>/charts", views_monitoring.live_node_charts, name="live_node_charts"
-    ),
+    path("live/charts/<path:name>", views_monitoring.live_node_charts, name="live_node_charts"),
     path("alerts", views_alerts.alerts_page, name="alerts"),
     path("alerts/silences", views_silences.silences_page, name="silences"),
     path("alerts/silences/<int:pk>/end", views_silences.end, name="end_silence"),

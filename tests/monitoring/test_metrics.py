@@ -173,7 +173,7 @@ def test_the_page_draws_what_was_and_lists_what_is(api: Client, an_hour: datetim
     assert live.status_code == 200 and "<html" not in live.content.decode()
     node = api.get("/nodes/pi-1").content.decode()
     assert 'id="node-charts"' in node and "Temperature: 51.5 °C" in node
-    assert api.get("/live/nodes/nobody/charts").status_code == 404
+    assert api.get("/live/charts/nobody").status_code == 404
 
 
 def test_the_documentation_lists_every_number_with_its_definition() -> None:

@@ -20,14 +20,16 @@ PAGES = [
     "/sweeps", "/schedules", "/schedules/new", "/nodes", "/nodes/pi-1", "/password", "/alerts",
     "/alerts?state=open&severity=critical&rule=node_down&subject=pi-1", "/alerts/silences",
     "/alerts/silences?rule=node_down&subject=pi-1", "/alerts/rules",
-    "/failures", "/failures?days=30",
+    "/failures", "/failures?days=30", "/monitoring", "/monitoring?range=7d",
 ]  # fmt: skip
 REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweeps", "/live/nodes",
-           "/live/nodes/pi-1", "/live/schedules", "/live/alerts", "/live/failures?days=1"]  # fmt: skip
+           "/live/nodes/pi-1", "/live/schedules", "/live/alerts", "/live/failures?days=1",
+           "/live/monitoring?range=24h", "/live/charts/pi-1"]  # fmt: skip
 FIXED = ["/", "/jobs", "/failures", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1",
          "/sweeps", "/alerts",
          "/admin/jobs/job/", "/admin/jobs/attempt/", "/admin/cluster/node/", "/admin/jobs/sweep/",
-         "/admin/jobs/output/", "/admin/jobs/artifact/", "/admin/jobs/spec/"]  # fmt: skip
+         "/admin/jobs/output/", "/admin/jobs/artifact/", "/admin/jobs/spec/",
+         "/monitoring", "/live/monitoring"]  # fmt: skip
 
 
 def job_paths() -> list[str]:
@@ -86,7 +88,7 @@ def test_without_a_session_there_is_only_the_door(client: Client) -> None:
         if path in open_to_all or "(" in path or "^" in path or path.startswith("/admin/"):
             continue
         response = client.get(path)
-        if path.startswith("/api/"):
+        if path.startswith("/api/") or path == "/metrics":
             assert response.status_code in (401, 403), path
         else:
             assert response.status_code == 302, path
