@@ -132,12 +132,8 @@ def nodes_down(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
 def node_down(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
     if facts.get("never"):
         found = _("%s has never answered since it was added.") % name
-    elif value is None:
-        found = _("%s does not answer.") % name
     else:
-        found = _("%(name)s does not answer; when this was noted, for %(length)s.") % {
-            "name": name, "length": length(value),
-        }  # fmt: skip
+        found = _("%s does not answer.") % name
     trouble = plain(str(facts.get("trouble") or ""))
     return f"{found} ({trouble})" if trouble else found
 
