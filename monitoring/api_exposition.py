@@ -1,7 +1,6 @@
 """/metrics, for Prometheus: with a token, as everything else."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -9,6 +8,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from prometheus_client.exposition import choose_encoder
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -20,9 +20,13 @@ class AsItComes(BaseContentNegotiation):
     """What is wanted is told to the encoder; our own renderers answer errors alone."""
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[Any], format_suffix: str | None = None
-    ) -> tuple[Any, str]:
-        return renderers[0], renderers[0].media_type
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, first.media_type
 
 
 class Exposition(APIView):

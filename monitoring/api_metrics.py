@@ -31,7 +31,7 @@ class DefinitionOut(serializers.Serializer):
     of = serializers.CharField(help_text="cluster or node")
     unit = serializers.CharField()
     window_seconds = serializers.IntegerField()
-    label = serializers.CharField()
+    title = serializers.CharField()
     definition = serializers.CharField()
 
 
@@ -96,7 +96,7 @@ def all_metrics() -> list[tuple[str, Metric]]:
 def defined(of: str, metric: Metric) -> dict[str, Any]:
     return {
         "name": metric.name, "of": of, "unit": metric.unit, "window_seconds": metric.window,
-        "label": _(metric.label), "definition": _(metric.definition),
+        "title": _(metric.label), "definition": _(metric.definition),
     }  # fmt: skip
 
 
@@ -175,7 +175,9 @@ def check_names(wanted: list[str], known: set[str]) -> None:
 
 
 def series(what: Asked, now: datetime) -> dict[str, Any]:
-    found = samples.series(what.node and what.node.pk, what.start, what.end, what.step, now)
+    found = samples.series(
+        what.node.pk if what.node else None, what.start, what.end, what.step, now
+    )
     of = "node" if what.node else "cluster"
     return {
         "from": what.start,

@@ -97,7 +97,7 @@ def test_the_api_tells_every_number_with_its_meaning(api: Client, an_hour: datet
 
 def test_the_api_tells_series(api: Client, an_hour: datetime) -> None:
     start, end = an_hour - timedelta(minutes=10), an_hour
-    given = {"from": start.isoformat(), "to": str(end), "step": 300}
+    given = {"from": start.isoformat(), "to": str(end), "step": "300"}
     told = api.get("/api/metrics", given)
     assert told.status_code == 200, told.json()
     found = told.json()

@@ -25,7 +25,7 @@ def rows(seconds: int, node: Node | None = None) -> list[Sample]:
 def fill(now: datetime, seconds: int, count: int, node: Node | None = None) -> None:
     """Samples of the past, the newest now: value 0, 1, 2 …"""
     samples.write(
-        (node and node.pk, now - timedelta(seconds=seconds * (count - 1 - place)), seconds,
+        (node.pk if node else None, now - timedelta(seconds=seconds * (count - 1 - place)), seconds,
          {"queued": place, "jobs_succeeded_total": 10 * place})
         for place in range(count)
     )  # fmt: skip
