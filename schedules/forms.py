@@ -21,7 +21,7 @@ MISSED = (
     ("all", gettext_lazy("start each, the 50 newest at most")),
 )
 OVERLAP = (
-    ("allow", gettext_lazy("start the next all the same")),
+    ("allow", gettext_lazy("start the next one too")),
     ("skip", gettext_lazy("leave the next one out")),
     ("cancel", gettext_lazy("cancel the last, start the next")),
 )
@@ -96,11 +96,9 @@ class RuleForm(forms.Form):
 
 class ScheduleForm(RuleForm):
     name = forms.CharField(label=gettext_lazy("Name"), max_length=100)
-    missed = forms.ChoiceField(
-        label=gettext_lazy("If nobody was there at the time"), choices=MISSED, initial="once"
-    )
+    missed = forms.ChoiceField(label=gettext_lazy("Missed times"), choices=MISSED, initial="once")
     overlap = forms.ChoiceField(
-        label=gettext_lazy("If the last one is still open"), choices=OVERLAP, initial="allow"
+        label=gettext_lazy("While the last one is open"), choices=OVERLAP, initial="allow"
     )
     what = forms.ChoiceField(label=gettext_lazy("Submits"), choices=WHAT, initial="job")
     body = forms.CharField(

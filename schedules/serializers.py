@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -155,8 +156,6 @@ class RunOut(serializers.ModelSerializer):
 
 
 class ScheduleOut(serializers.ModelSerializer):
-    # Needs in its context: now.
-
     owner = serializers.CharField(source="owner.username")
     job = serializers.SerializerMethodField()
     sweep = serializers.SerializerMethodField()
@@ -185,7 +184,7 @@ class ScheduleOut(serializers.ModelSerializer):
 
     @extend_schema_field({"type": "array", "items": {"type": "string", "format": "date-time"}})
     def get_next_times(self, schedule: Schedule) -> list[datetime]:
-        return coming(schedule)
+        return coming(schedule, timezone.now())
 
 
 class PreviewOut(serializers.Serializer):
@@ -195,8 +194,9 @@ class PreviewOut(serializers.Serializer):
     )
 
 
-def coming(schedule: Schedule, count: int = 5) -> list[datetime]:
-    """The next times: the one that is due first, then those after it."""
+def coming(schedule: Schedule, now: datetime) -> list[datetime]:
+    """The next five times; one that is due already, and not yet seen to, is the first."""
     if schedule.next_at is None:
         return []
-    return [schedule.next_at, *times.next_times(schedule.rule, schedule.next_at, count - 1)]
+    after = max(schedule.next_at, now)
+    return [schedule.next_at, *times.next_times(schedule.rule, after, 4)]

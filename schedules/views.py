@@ -1,6 +1,7 @@
 """The pages about schedules: all of them, and one with its history."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -21,6 +22,7 @@ from schedules.serializers import coming
 from schedules.words import wall_clock
 
 PAGE = 50
+LATE = timedelta(seconds=30)  # the monitor comes by every second
 
 
 def rows() -> QuerySet[Schedule]:
@@ -81,7 +83,7 @@ def live_schedule(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def schedule_context(request: HttpRequest, schedule: Schedule) -> dict[str, Any]:
-    before = key(request.GET, "before")
+    now, before = timezone.now(), key(request.GET, "before")
     runs = schedule.runs.order_by("-scheduled_for")
     if before is not None:
         runs = runs.filter(
@@ -90,7 +92,8 @@ def schedule_context(request: HttpRequest, schedule: Schedule) -> dict[str, Any]
     found = with_work(runs[: PAGE + 1])
     return {
         "schedule": schedule,
-        "coming": [(at, wall_clock(at, schedule.zone)) for at in coming(schedule)],
+        "coming": [(at, wall_clock(at, schedule.zone)) for at in coming(schedule, now)],
+        "overdue": bool(schedule.next_at and now - schedule.next_at > LATE),
         "runs": found[:PAGE],
         "older": found[PAGE - 1]["run"].pk if len(found) > PAGE else None,
         "before": before,
