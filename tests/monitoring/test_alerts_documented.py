@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
 from monitoring.alert_words import title
 from monitoring.amounts import amount, length
@@ -19,12 +20,13 @@ def test_every_rule_has_its_part_and_every_part_its_rule() -> None:
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
 def test_a_part_says_what_the_rule_is_and_what_to_do(rule: Rule) -> None:
-    part = PARTS[rule.name]
-    words = [rule.severity]
+    part, words = PARTS[rule.name], [rule.severity]
+    with translation.override("en"):
+        called, hold = title(rule.name), length(rule.hold)
+        threshold = amount(rule.threshold, rule.unit)
     if rule.threshold is not None:
-        words.append(f"{'below' if rule.below else 'from'} {amount(rule.threshold, rule.unit)}")
-    words.append(f"hold {length(rule.hold)}")
-    assert f"**{title(rule.name)}** ({', '.join(words)})." in part
+        words.append(f"{'below' if rule.below else 'from'} {threshold}")
+    assert f"**{called}** ({', '.join([*words, f'hold {hold}'])})." in part
     assert "*What to do:* " in part
     inside = re.findall(r"^\*Inside:\* (.*)\.$", part, re.MULTILINE)
     assert inside == ([", ".join(rule.consequence_of)] if rule.consequence_of else [])
