@@ -87,18 +87,18 @@ class Postman:
             return None
         return Trip(row.pk, row.channel_id, row.tries + 1, notice_of(row))
 
-    def close(self, now: datetime, seconds: float = 5) -> None:
+    def close(self, now: datetime, seconds: float = 3) -> None:
         """Wait a little for what is on its way; what is not back by then is sent again later."""
-        if self.out:
+        try:
             wait(self.out, timeout=seconds)
-            back = {future: trip for future, trip in self.out.items() if future.done()}
-            if back:
-                with transaction.atomic():
-                    for future, trip in back.items():
-                        record(trip, future.result(), now)
+            back = [(future, trip) for future, trip in self.out.items() if future.done()]
+            with transaction.atomic():
+                for future, trip in back:
+                    record(trip, future.result(), now)
+        finally:
             self.out.clear()
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        carrying.end_all()
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            carrying.end_all()
 
 
 def due(now: datetime) -> QuerySet[Delivery]:

@@ -20,16 +20,18 @@ PAGES = [
     "/sweeps", "/schedules", "/schedules/new", "/nodes", "/nodes/pi-1", "/password", "/alerts",
     "/alerts?state=open&severity=critical&rule=node_down&subject=pi-1", "/alerts/silences",
     "/alerts/silences?rule=node_down&subject=pi-1", "/alerts/rules",
-    "/failures", "/failures?days=30", "/monitoring", "/monitoring?range=7d",
+    "/failures", "/failures?days=30",
+    "/recommendations", "/recommendations?strategy=round_robin&nodes=0&days=7", "/monitoring", "/monitoring?range=7d",
 ]  # fmt: skip
 REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweeps", "/live/nodes",
            "/live/nodes/pi-1", "/live/schedules", "/live/alerts", "/live/failures?days=1",
            "/live/monitoring?range=24h", "/live/charts/pi-1"]  # fmt: skip
-FIXED = ["/", "/jobs", "/failures", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1",
+FIXED = ["/", "/settings/channels", "/settings/channels/deliveries", "/live/channels",
+         "/admin/monitoring/channel/", "/admin/monitoring/delivery/", "/jobs", "/failures", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1",
          "/sweeps", "/alerts",
          "/admin/jobs/job/", "/admin/jobs/attempt/", "/admin/cluster/node/", "/admin/jobs/sweep/",
          "/admin/jobs/output/", "/admin/jobs/artifact/", "/admin/jobs/spec/",
-         "/monitoring", "/live/monitoring"]  # fmt: skip
+         "/monitoring", "/live/monitoring", "/recommendations"]  # fmt: skip
 
 
 def job_paths() -> list[str]:
