@@ -1,6 +1,6 @@
 """Carries one notice, in a process of its own: python -m monitoring.courier < wish > answer.
 
-A process, so that what hangs can be killed, what Apprise loads (50 MB) is gone afterwards, and
+A process, so that what hangs can be killed, what Apprise loads (45 MB) is gone afterwards, and
 the guard holds for whatever a plugin does: an audit hook sees every connection that Python opens
 with the very address it goes to, whatever a name resolved to before and wherever a redirect led.
 It knows nothing of the database and of the settings but what the wish says.

@@ -27,7 +27,8 @@ REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweep
            "/live/nodes/pi-1", "/live/schedules", "/live/alerts", "/live/failures?days=1",
            "/live/monitoring?range=24h", "/live/charts/pi-1"]  # fmt: skip
 FIXED = ["/", "/settings/channels", "/settings/channels/deliveries", "/live/channels",
-         "/admin/monitoring/channel/", "/admin/monitoring/delivery/", "/jobs", "/failures", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1",
+         "/admin/monitoring/channel/", "/admin/monitoring/delivery/",
+         "/jobs", "/failures", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1",
          "/sweeps", "/alerts",
          "/admin/jobs/job/", "/admin/jobs/attempt/", "/admin/cluster/node/", "/admin/jobs/sweep/",
          "/admin/jobs/output/", "/admin/jobs/artifact/", "/admin/jobs/spec/",
