@@ -61,10 +61,16 @@ def study(now: datetime, days: float = DAYS, most: int = MOST, seconds: float = 
 def duty(now: datetime) -> bool:
     """For the monitor: a new study where the last one is old. True if it made one."""
     last = latest()
-    if last and now - last.at < EVERY:
+    if last and (now - last.at < EVERY or not news(last, now)):
         return False
     study(now)
     return True
+
+
+def news(last: Study, now: datetime) -> bool:
+    """Something ended since, or waits."""
+    ended = Job.objects.filter(state__in=FINAL_STATES, finished_at__gt=last.at)
+    return ended.exists() or Job.objects.ready(now).order_by().exists()
 
 
 def latest() -> Study | None:

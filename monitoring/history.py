@@ -180,42 +180,61 @@ def overheads_of(ran: Sequence[Ran], slots: dict[int, int]) -> Overheads:
     by_bundle: dict[int, list[Ran]] = defaultdict(list)
     for row in ran:
         by_bundle[row.bundle].append(row)
-    by_node: dict[int, list[tuple[float, float, float, int]]] = defaultdict(list)
+    by_node: dict[int, list[Sent]] = defaultdict(list)
     for members in by_bundle.values():
         claimed = min(row.claimed for row in members)
         finished = max(row.finished for row in members)
         work = sum(row.run_seconds for row in members)
-        by_node[members[0].node].append((claimed, finished, work, members[0].slots))
-    own, ahead, turns = list[float](), list[float](), list[float]()
+        sent = Sent(claimed, finished, work, members[0].slots, len(members))
+        by_node[members[0].node].append(sent)
+    own, ahead, turns = list[Beyond](), list[Beyond](), list[float]()
     for node, found in by_node.items():
         look_at(sorted(found), slots.get(node, 1), own, ahead, turns)
     known = Overheads()
-    enough = LEAST_FOR_OVERHEADS
-    return Overheads(
-        statistics.median(own) if len(own) >= enough else known.bundle,
-        statistics.median(ahead) if len(ahead) >= enough else known.ahead,
-        statistics.median(turns) if len(turns) >= enough else known.turn,
-    )
+    bundle = middle([seconds for seconds, count in own if count == 1], known.bundle)
+    each = [max(0.0, seconds - bundle) / (count - 1) for seconds, count in own if count > 1]
+    member = middle(each, known.member)
+    after = [max(0.0, seconds - member * (count - 1)) for seconds, count in ahead]
+    return Overheads(bundle, middle(after, known.ahead), member, middle(turns, known.turn))
+
+
+def middle(values: Sequence[float], otherwise: float) -> float:
+    """The median, if it is one of enough."""
+    return statistics.median(values) if len(values) >= LEAST_FOR_OVERHEADS else otherwise
+
+
+class Sent(NamedTuple):
+    """A bundle."""
+
+    claimed: float
+    finished: float
+    work: float  # its members' seconds
+    slots: int
+    members: int
+
+
+Beyond = tuple[float, int]  # seconds that a bundle took beyond its work, its members
 
 
 def look_at(
-    found: list[tuple[float, float, float, int]], slots: int, own: list[float],
-    ahead: list[float], turns: list[float],
-) -> None:  # fmt: skip
+    found: list[Sent], slots: int, own: list[Beyond], ahead: list[Beyond], turns: list[float]
+) -> None:
     """One node's bundles, in the order of their claims."""
-    at_work: list[tuple[float, int]] = []  # end, slots
+    at_work: list[Sent] = []
     last_end = -math.inf
-    for claimed, finished, work, taken in found:
-        last_end = max([last_end, *(end for end, _ in at_work if end <= claimed)])
-        at_work = [(end, used) for end, used in at_work if end > claimed]
-        if sum(used for _, used in at_work) + taken > slots:  # sent ahead: it waited there
-            begins = sorted(end for end, _ in at_work)[0]
-            ahead.append(max(0.0, finished - begins - work))
+    for sent in found:
+        ended = (one.finished for one in at_work if one.finished <= sent.claimed)
+        last_end = max([last_end, *ended])
+        at_work = [one for one in at_work if one.finished > sent.claimed]
+        over = sum(one.slots for one in at_work) + sent.slots - slots
+        if over > 0:  # sent ahead: it waited there until so many had ended
+            begins = sorted(one.finished for one in at_work)[min(over, len(at_work)) - 1]
+            ahead.append((max(0.0, sent.finished - begins - sent.work), sent.members))
         else:
-            own.append(max(0.0, finished - claimed - work))
-            if claimed - last_end < IDLE_SECONDS:
-                turns.append(claimed - last_end)
-        at_work.append((finished, taken))
+            own.append((max(0.0, sent.finished - sent.claimed - sent.work), sent.members))
+            if sent.claimed - last_end < IDLE_SECONDS:
+                turns.append(sent.claimed - last_end)
+        at_work.append(sent)
 
 
 def scene_of(history: History) -> Scene:

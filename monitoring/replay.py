@@ -60,6 +60,7 @@ class Overheads:
 
     bundle: float = 0.02  # a slot is taken for so much longer than its jobs run
     ahead: float = 0.003  # the same, where the bundle was sent ahead
+    member: float = 0.001  # between two jobs of a bundle
     turn: float = 0.005  # from an end, or an arrival, to the claim
 
 
@@ -242,15 +243,17 @@ class Run:
             clock += overheads.ahead
         else:
             clock += overheads.bundle
-        began, load, size = clock, self.loads[place], min(size, len(queue))
-        for _ in range(size):
+        worked, load, size = 0.0, self.loads[place], min(size, len(queue))
+        for number in range(size):
             at, _number, share = queue.popleft()
+            clock += overheads.member if number else 0.0
             self.waits.append(clock - at)
             clock += each * share
+            worked += each * share
             self.turnaround += clock - at
-        self.work += (clock - began) * need.slots
+        self.work += worked * need.slots
         load.jobs += size
-        load.seconds += (clock - began) * need.slots
+        load.seconds += worked * need.slots
         self.count += size
         self.waiting -= size
         self.bundles += 1

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from cluster.models import Node
 from jobs.models import Job, Sweep
 from jobs.submit import submit_sweep
 from monitoring import advice, history
+from monitoring.fleets import with_one_more
 from monitoring.history import History
 from monitoring.replay import Outcome, replay
 from tests import factories
@@ -34,8 +35,8 @@ JOBS = 60
 WITHIN = 0.10
 
 
-def run(count: int) -> Sweep:
-    data = {"spec": {"kind": "command", "command": COMMAND}, "over": {"n": {"range": [0, count]}},
+def run(count: int, command: str = COMMAND) -> Sweep:
+    data = {"spec": {"kind": "command", "command": command}, "over": {"n": {"range": [0, count]}},
             "mode": "grid"}  # fmt: skip
     sweep = submit_sweep(data, factories.make_user(), timezone.now())
     unfinished = Job.objects.filter(sweep=sweep, finished_at=None)
@@ -112,3 +113,49 @@ def test_a_replay_gives_the_measured_makespan_and_its_advice_moves_it_as_it_said
         )  # fmt: skip
         assert undone.status_code == 200, undone.content
         assert setting.read("strategy") == "least_connections"
+
+
+def test_one_node_more_does_what_was_said(tmp_path: Path, client: Client) -> None:
+    with fleet(tmp_path, nodes=3, slots=2) as fleet_of_two:
+        spare = fleet_of_two.addresses[2]
+        for address in fleet_of_two.addresses[:2]:
+            fleet_of_two.start_node(address)
+        fleet_of_two.start_dispatcher()
+        online = Node.objects.filter(online=True)
+        wait_for(lambda: online.count() == 2, 30, f"nodes up\n{fleet_of_two.logs()}")
+        command = COMMAND.replace("node-3) sleep 6", "node-3) sleep 1")  # like node-1
+        first = run(JOBS, command)
+        found = history.read(timezone.now(), days_since(first.created_at))
+        advice.study(timezone.now(), days_since(first.created_at), seconds=40)
+        client.force_login(factories.make_user("chief", is_staff=True))
+        listed = client.get("/api/cluster/optimize").json()
+        [chosen] = [one for one in listed["recommendations"] if one["kind"] == "add_workers"]
+        assert chosen["facts"]["model"] == "node-1" and chosen["gain"]["low"] > 0
+        told_before = replayed(found).makespan
+        told_after = replay(history.work_of(found), with_one_more(history.scene_of(found))).makespan
+
+        fleet_of_two.start_node(spare)
+        wait_for(lambda: online.count() == 3, 30, f"a third node\n{fleet_of_two.logs()}")
+        second = run(JOBS, command)
+        before, after = measured(first), measured(second)
+        write_down(before=before, told_before=told_before, after=after, told_after=told_after,
+                   gain=chosen["gain"])  # fmt: skip
+        assert told_before == pytest.approx(before, rel=WITHIN)
+        assert after < before
+        assert told_after == pytest.approx(after, rel=WITHIN)
+
+
+def test_short_jobs_that_ride_in_bundles(tmp_path: Path) -> None:
+    with fleet(tmp_path, nodes=2, slots=2) as two:
+        two.up()
+        run(40, "sleep 0.03")  # until their length is known, and they ride together
+        sweep = run(1000, "sleep 0.03")
+        found = history.read(timezone.now(), days_since(sweep.created_at))
+        assert len(found.ran) == 1000
+        took, told = measured(sweep), replayed(found)
+        write_down(
+            short=took, told=told.makespan, bundles=told.bundles,
+            sent=len({row.bundle for row in found.ran}), overheads=asdict(found.overheads),
+            work=sum(row.run_seconds for row in found.ran),
+        )  # fmt: skip
+        assert told.makespan == pytest.approx(took, rel=WITHIN)

@@ -308,8 +308,10 @@ def test_the_command_replays_and_keeps(now: datetime) -> None:
     assert Study.objects.get().body["window"]["jobs"] == 60
 
 
-def test_the_monitor_computes_it_once_an_hour(now: datetime) -> None:
+def test_the_monitor_computes_it_once_an_hour_where_something_is_new(now: datetime) -> None:
     assert advice.duty(now)
+    assert not advice.duty(now + timedelta(minutes=61))  # nothing is new
+    make_job(now)
     assert not advice.duty(now + timedelta(minutes=59))
     assert advice.duty(now + timedelta(minutes=61))
 

@@ -11,7 +11,7 @@ from cluster.strategies import STRATEGIES
 from monitoring.fleets import MadeUp, made_up, typical, weakest, with_one_more, without
 from monitoring.replay import Machine, Overheads, Scene, Work, replay
 
-NONE = Overheads(0.0, 0.0, 0.0)
+NONE = Overheads(0.0, 0.0, 0.0, 0.0)
 
 
 def machine(id: int, slots: int = 1, speed: float = 1.0, tags: str = "") -> Machine:
@@ -39,12 +39,14 @@ def test_jobs_one_after_another_on_one_slot() -> None:
 
 
 def test_what_is_not_work_is_counted_between_bundles() -> None:
-    told = replay(burst(3), scene(machine(1), overheads=Overheads(0.5, 0.1, 0.25)))
+    told = replay(burst(3), scene(machine(1), overheads=Overheads(0.5, 0.1, 0.0, 0.25)))
     assert told.makespan == pytest.approx(3 * (2 + 0.5 + 0.25))
 
 
 def test_a_short_job_is_followed_by_one_sent_ahead() -> None:
-    told = replay(burst(2), scene(machine(1), seconds=0.5, overheads=Overheads(0.5, 0.1, 0.25)))
+    told = replay(
+        burst(2), scene(machine(1), seconds=0.5, overheads=Overheads(0.5, 0.1, 0.0, 0.25))
+    )
     assert told.makespan == pytest.approx(0.25 + 0.5 + 0.5 + 0.1 + 0.5)
 
 
