@@ -59,7 +59,7 @@ class ChannelForm(forms.Form):
         if channel:
             url = self.fields["url"]
             url.required = False
-            now = _("Empty: as it is now, %s.") % targets.masked(channel.url)
+            now = _("Empty: as it is now (%s).") % targets.masked(channel.url)
             url.help_text = f"{now} {_('It is a secret, and never shown.')}"
         if not admin:
             self.fields["allow_private"].disabled = True
