@@ -145,8 +145,12 @@ def in_order(shares: list[tuple[int, int]], names: dict[int, str]) -> list[Share
 
 
 def with_failure(jobs: JobQuerySet, digests: Collection[str]) -> JobQuerySet:
-    """Those whose last attempt ended in this way: each job has one last attempt."""
-    return jobs.filter(attempts__fingerprint__in=digests, attempts__number=F("tried"))
+    """Those whose last attempt ended in this way: each job has one last attempt.
+
+    As a set of their own: joined, SQLite would look at the attempts of all jobs that ended.
+    """
+    last = Attempt.objects.filter(fingerprint__in=digests, number=F("job__tried"))
+    return jobs.filter(pk__in=last.order_by().values("job"))
 
 
 def failed_jobs(digest: str, start: datetime) -> JobQuerySet:
