@@ -2,7 +2,7 @@
 
 import math
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -14,7 +14,8 @@ from tests.factories import hold_lease, make_node
 
 def fill(nodes: list[Node], minutes: int) -> None:
     """Samples of the last minutes: a day with its ups and downs, and a gap."""
-    now, rows = timezone.now(), []
+    now = timezone.now()
+    rows: list[tuple[int | None, datetime, int, dict[str, float]]] = []
     for minute in range(minutes):
         at, phase = now - timedelta(minutes=minutes - 1 - minute), minute / 90
         if 400 < minute < 430:
