@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from jobs.templatetags.show import UNKNOWN, duration, size
+from monitoring.amounts import UNKNOWN, bytes_, length
 
 Facts = Mapping[str, Any]
 Sentences = tuple[str, str, str]  # what, why, what would change
@@ -61,6 +61,10 @@ def kind(name: str) -> str:
 
 def sentences(one: Facts) -> Sentences:
     return WORDS[one["kind"]](one)
+
+
+def duration(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms" if seconds < 0.1 else length(seconds)
 
 
 def share(value: float | None) -> str:
@@ -126,7 +130,7 @@ def remove_worker(one: Facts) -> Sentences:
 
 
 def clean_up(one: Facts) -> Sentences:
-    facts = {**one["facts"], "bytes": size(one["facts"]["bytes"])}
+    facts = {**one["facts"], "bytes": bytes_(one["facts"]["bytes"])}
     facts["days"] = f"{facts['days']:g}"
     what = ngettext(
         "Delete %(old)s job that ended more than %(days)s days ago.",
@@ -252,7 +256,7 @@ def cell(name: str, value: Any) -> str:
     if name in ("gain", "utilisation"):
         return share(value)
     if name == "bytes":
-        return size(value)
+        return bytes_(value)
     if name == "older_than_days":
         return _("%(days)s days") % {"days": f"{value:g}"}
     if isinstance(value, float):
