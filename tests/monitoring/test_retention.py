@@ -16,6 +16,7 @@ from jobs import files
 from jobs.models import Attempt, File
 from monitoring import retention, sizes
 from monitoring.models import Alert, Channel, Delivery, Sample, Silence
+from schedules.models import Run, Schedule
 from tests.factories import NOW, make_job, make_node, make_user
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +76,20 @@ def test_samples_beyond_their_time_go_as_a_dry_run_said(settings: Any) -> None:
     settings.SAMPLES_BYTES = 400  # room for two
     foreseen = retention.clean(NOW, None, dry_run=True)
     assert retention.clean(NOW, None).rows["samples"] == foreseen.rows["samples"] == 1
+
+
+def test_what_schedules_did_long_ago_goes_but_for_the_last_time() -> None:
+    schedule = Schedule.objects.create(
+        name="s", owner=make_user(), what="job", body={}, cron="* * * * *", zone="UTC",
+        reckoned_at=NOW, created_at=NOW, changed_at=NOW,
+    )  # fmt: skip
+    for n in range(3):
+        at = NOW + timedelta(minutes=n)
+        Run.objects.create(schedule=schedule, scheduled_for=at, at=at, outcome="missed", until=at)
+    foreseen = retention.clean(LATE, 30, dry_run=True)
+    assert retention.clean(LATE, 30) == foreseen
+    assert foreseen.rows["schedule runs"] == 2
+    assert Run.objects.count() == 1
 
 
 def test_stored_bytes_without_a_row_go_once_they_are_a_day_old(home: Path) -> None:
