@@ -76,7 +76,7 @@ def test_seconds_count_as_a_stop_watch_does() -> None:
     assert found[0] == SPRING - timedelta(minutes=90)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(crons, st.sampled_from(ZONES), moments)
 @example("*/30 2 * * *", "Europe/Berlin", AUTUMN - timedelta(hours=3))
 @example("*/15 0 * * *", "America/Santiago", datetime(2026, 9, 5, 20, 0, tzinfo=UTC))
@@ -121,16 +121,14 @@ def test_the_next_time_is_the_same_from_wherever_one_looks(
     assert next_time(rule, between) == at
 
 
-@settings(max_examples=60, deadline=None)
-@given(crons, moments, st.timedeltas(timedelta(0), timedelta(days=9)), st.integers(1, 60))
+@settings(max_examples=30, deadline=None)
+@given(crons, moments, st.timedeltas(timedelta(0), timedelta(days=2)), st.integers(1, 60))
 def test_the_last_times_are_the_end_of_all_times(
     cron: str, first: datetime, span: timedelta, count: int
 ) -> None:
     rule = Rule("Europe/Berlin", cron)
     until = first + span
-    every = [
-        at for at in next_times(rule, first - timedelta(microseconds=1), 14_000) if at <= until
-    ]
+    every = [at for at in next_times(rule, first - timedelta(microseconds=1), 3000) if at <= until]
     assert last_times(rule, first, until, count) == every[-count:]
 
 
