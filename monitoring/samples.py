@@ -176,30 +176,44 @@ def thin(now: datetime, limit: float | None = None) -> Thinned:
     """Delete what is past its age, then the oldest beyond `limit` bytes; in small transactions."""
     gone = 0
     for seconds, age in AGES.items():
-        gone += delete(f"seconds = {seconds} AND at <= %s", [moment(now - age)])
+        gone += delete(seconds, now - age)
     rows, each = Sample.objects.count(), row_bytes()
     most = int((settings.SAMPLES_BYTES if limit is None else limit) / each)
     if rows > most:
-        gone += (beyond := delete("1 = 1", [], rows - most))
+        gone += (beyond := delete_oldest(rows - most))
         rows -= beyond
     return Thinned(gone, rows * each)
 
 
-def delete(where: str, values: list[Any], most: int = 10**9) -> int:
-    """The oldest first."""
+def delete(seconds: int, until: datetime, most: int = 10**9) -> int:
+    """Rows of one kind up to that moment, the oldest first."""
     gone = 0
-    order = "ORDER BY at" if "at <=" in where else "ORDER BY at, id"
     while gone < most:
+        chunk = min(CHUNK, most - gone)
         sql = (
             f"DELETE FROM {table(Sample)} WHERE id IN (SELECT id FROM {table(Sample)}"  # noqa: S608
-            f" WHERE {where} {order} LIMIT {min(CHUNK, most - gone)})"
+            f" WHERE seconds = %s AND at <= %s ORDER BY at LIMIT {chunk})"
         )
         with connection.cursor() as cursor:
-            cursor.execute(sql, values or None)
+            cursor.execute(sql, [seconds, moment(until)])
             count = cursor.rowcount
         gone += count
-        if count < min(CHUNK, most):
+        if count < chunk:
             break
+    return gone
+
+
+def delete_oldest(count: int) -> int:
+    """So many, of whatever kind: of the kind that goes back furthest, until the next one begins."""
+    gone = 0
+    while gone < count:
+        firsts = dict(Sample.objects.order_by().values_list("seconds").annotate(Min("at")))
+        if not firsts:
+            break
+        oldest = min(firsts, key=lambda seconds: (firsts[seconds], seconds))
+        others = [at for seconds, at in firsts.items() if seconds != oldest]
+        until = min(others, default=max(firsts.values()) + timedelta(days=36500))
+        gone += delete(oldest, until, count - gone)
     return gone
 
 

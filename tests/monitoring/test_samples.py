@@ -101,6 +101,15 @@ def test_beyond_the_limit_the_oldest_go(now: datetime, monkeypatch: pytest.Monke
     assert [row.values["queued"] for row in rows(60)] == list(range(60, 100))
 
 
+def test_of_several_kinds_the_oldest_go_whatever_they_stand_for(now: datetime) -> None:
+    for seconds, hours in ((900, 9), (60, 8), (900, 7), (10, 6), (60, 5), (10, 4)):
+        Sample.objects.create(at=now - timedelta(hours=hours), seconds=seconds, values={})
+    assert samples.thin(now, 2 * samples.row_bytes()).rows == 4
+    assert [row.at for row in Sample.objects.order_by("at")] == [
+        now - timedelta(hours=hours) for hours in (5, 4)
+    ]
+
+
 def test_a_series_has_a_point_for_each_step_and_tells_where_nobody_looked(now: datetime) -> None:
     fill(now, 10, 30)
     dark = now - timedelta(seconds=120), now - timedelta(seconds=60)
