@@ -21,7 +21,8 @@ PAGES = [
     "/alerts?state=open&severity=critical&rule=node_down&subject=pi-1", "/alerts/silences",
     "/alerts/silences?rule=node_down&subject=pi-1", "/alerts/rules",
     "/failures", "/failures?days=30",
-    "/recommendations", "/recommendations?strategy=round_robin&nodes=0&days=7", "/monitoring", "/monitoring?range=7d",
+    "/recommendations", "/recommendations?strategy=round_robin&nodes=0&days=7",
+    "/monitoring", "/monitoring?range=7d",
 ]  # fmt: skip
 REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweeps", "/live/nodes",
            "/live/nodes/pi-1", "/live/schedules", "/live/alerts", "/live/failures?days=1",
