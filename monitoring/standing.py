@@ -42,9 +42,10 @@ class StandingView(NodeView):
 
     def free_in(self) -> float:
         """The moment, where it is not at once."""
-        if self.free or not self.ends:
+        if self.busy < self.slots or not self.ends:
             return 0.0
-        return max(self.ends[0], self.clock + self.late)
+        end, soonest = self.ends[0], self.clock + self.late
+        return end if end > soonest else soonest
 
     def book(self, need: Need, seconds: float) -> None:
         for _ in range(min(need.slots, len(self.ends))):
@@ -215,7 +216,7 @@ class StandingPlacer(Placer):
             self.score(race, view, strategy, seconds), view.name, view.version,
             view.stamp(self.passes), view.place,
         )  # fmt: skip
-        if view.free or not foresees:
+        if not foresees or view.busy < view.slots:
             heapq.heappush(race.free, entry)
         elif view.placed:
             if not race.local and not race.aside:
@@ -232,11 +233,13 @@ class StandingPlacer(Placer):
         self, race: StandingRace, view: StandingView, strategy: str, seconds: Seconds
     ) -> float:
         view.clock = self.now
+        if strategy in FORESEEING:
+            return STRATEGIES[strategy](view, seconds(view.id))
         if strategy == "round_robin":
             view.turn = self.first + (view.place - self.first) % len(self.views)
         elif strategy == "random_weighted":
             view.drawn = race.drawn
-        return STRATEGIES[strategy](view, seconds(view.id) if strategy in FORESEEING else None)
+        return STRATEGIES[strategy](view, None)
 
     def top(
         self, race: StandingRace, heap: list[Entry], need: Need, strategy: str, seconds: Seconds,
@@ -245,12 +248,15 @@ class StandingPlacer(Placer):
         """The best entry, left where it is, if it can be below the limit. Without a change a score
         only rises: with time."""
         rises = strategy == "round_robin" or heap is not race.free
-        while heap and heap[0][:2] < limit:
+        bound, passes = limit[0], self.passes
+        while heap:
             entry = heap[0]
+            if entry[0] >= bound and entry[:2] >= limit:
+                return None
             view = self.views[entry[4]]
             if entry[2] != view.version:
                 heapq.heappop(heap)
-            elif entry[3] != view.stamp(self.passes):
+            elif entry[3] != ((passes << 20) + view.placed if view.placed else 0):
                 heapq.heappop(heap)
                 self.enter(race, view, need, strategy, seconds, entry)
             elif rises and (score := self.score(race, view, strategy, seconds)) > entry[0]:
