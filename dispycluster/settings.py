@@ -199,6 +199,10 @@ REST_KNOX = {
     "TOKEN_LIMIT_PER_USER": None,
 }
 SPECTACULAR_SETTINGS = {
+    "ENUM_NAME_OVERRIDES": {
+        "AttemptOutcome": "jobs.models.Outcome",
+        "RunOutcome": "schedules.models.Run.Outcome",
+    },
     "TITLE": "DispyCluster",
     "DESCRIPTION": "Durable jobs on a cluster of small machines.",
     "VERSION": "0.1.0",

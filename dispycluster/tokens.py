@@ -3,6 +3,7 @@
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from knox import auth
 from knox.crypto import hash_token
 from knox.models import AuthToken
@@ -30,3 +31,9 @@ class TokenAuthentication(auth.TokenAuthentication):
         user = User.from_db(connection.alias, USER, row)
         known = AuthToken.from_db(connection.alias, ["digest", "user_id"], [digest, user.pk])
         return user, known
+
+
+class TokenScheme(KnoxTokenScheme):
+    """How the API's description says it."""
+
+    target_class = "dispycluster.tokens.TokenAuthentication"

@@ -98,7 +98,7 @@ def start_of(request: Request, now: datetime) -> tuple[int, datetime]:
 
 
 class FailureList(APIView):
-    @extend_schema(parameters=[DAYS], responses=GroupsOut)
+    @extend_schema(operation_id="failures_list", parameters=[DAYS], responses=GroupsOut)
     def get(self, request: Request) -> Response:
         """The most frequent first; one node: the machine, several: the code."""
         days, start = start_of(request, timezone.now())
