@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from jobs import lease
-from monitoring import alerts, retention, samples, snapshot
+from monitoring import advice, alerts, retention, samples, snapshot
 from monitoring.postman import Postman
 from schedules import due
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 LEASE = 20.0  # seconds
 BEAT_SECONDS = 5.0
 LOOK_SECONDS = 10.0
+ADVICE_SECONDS = 300.0  # between two looks whether it is to be made anew
 THIN_SECONDS = 300.0
 SAID_AGAIN_SECONDS = 60.0  # of a duty that goes on failing
 AWAY = (OperationalError, InterfaceError)
@@ -147,6 +148,7 @@ def watch(epoch: int) -> Watch:
         Duty("schedules", 1.0, due.run),
         Duty("samples and alerts", 1.0, Look()),
         Duty("notices", 1.0, postman.step),
+        Duty("advice", ADVICE_SECONDS, advice.duty, slow=True),
         Duty("thinning", THIN_SECONDS, samples.thin, slow=True),
         Duty("retention", settings.DISPY_CLEANUP_INTERVAL, clean, slow=True),
     ]
