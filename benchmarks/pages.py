@@ -82,15 +82,12 @@ def fill(total: int) -> None:
 def mark_failures(cursor: Any) -> None:
     """Half of them of one kind, the others of forty, and one of a kind of its own."""
     kinds = "CASE WHEN id % 2 = 0 THEN 0 ELSE id / 100 % 40 END"
+    last = "substr({}, -16)" if cursor.db.vendor == "sqlite" else "right({}, 16)"
+    digest = last.format(f"'{'0' * 16}' || (1000 + {kinds})")
     cursor.execute(
         "UPDATE jobs_attempt SET error_type = 'ValueError',"
-        f" error = 'ValueError: of kind ' || {kinds},"
-        " fingerprint = substr('0000000000000000' || (1000 + "
-        f"{kinds}), -16) WHERE outcome = 'failed'"
-        if cursor.db.vendor == "sqlite"
-        else "UPDATE jobs_attempt SET error_type = 'ValueError',"
-        f" error = 'ValueError: of kind ' || {kinds},"
-        f" fingerprint = lpad((1000 + {kinds})::text, 16, '0') WHERE outcome = 'failed'"
+        f" error = 'ValueError: of kind ' || {kinds}, fingerprint = {digest}"
+        " WHERE outcome = 'failed'"
     )
     cursor.execute(
         f"UPDATE jobs_attempt SET fingerprint = '{RARE}' WHERE id ="

@@ -63,4 +63,5 @@ STRATEGIES: dict[str, Score] = {
     "earliest_finish": earliest_finish,
 }
 DEFAULT = "least_connections"
+FORESEEN = 1000  # jobs looked at in a pass, to find one for which a slow node's turn has come
 FORESEEING = {"earliest_finish"}  # these look at busy nodes too, and at the job's run time

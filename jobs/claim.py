@@ -17,7 +17,7 @@ from django.db.models import Count, Max, Min
 from cluster import fleet, placement, setting
 from cluster.models import Node
 from cluster.placement import Choice, NodeView, Placer
-from cluster.strategies import FORESEEING, GUESS_SECONDS
+from cluster.strategies import FORESEEING, FORESEEN, GUESS_SECONDS
 from jobs import bundles, events, lease
 from jobs.ahead import Ahead
 from jobs.models import Attempt, Job, Need, OnLost
@@ -26,7 +26,6 @@ from jobs.runtimes import RunTimes
 
 PEEK = 16  # jobs looked at first, or some for each free slot
 MOST = 4000  # jobs looked at in one pass
-FORESEEN = 1000  # … to find one for which a slow node's turn has come
 HEAVIEST = 4_000_000  # characters of arguments in one bundle: a frame ends at 16 MB
 READY = "state = 'queued' AND NOT held AND waits = 0 AND run_at <= %s"  # as JobQuerySet.ready
 ATTEMPT_OPENED = [
@@ -95,12 +94,8 @@ def claim(
         taken.update(elsewhere)
         ahead.correct(taken)
         views = [view for view in fleet.views(taken) if view.id not in refused]
-        free, following = count_free(views), {}
-        if not free:
-            following = ahead.to_follow()
-            for view in views:
-                view.busy -= len(following.get(view.id, ()))
-            free = count_free(views)
+        following = make_room(views, ahead)
+        free = count_free(views)
         if not free:
             return []
         needs = {row.pk: placement.need_of(row.body) for row in Need.objects.all()}
@@ -133,6 +128,16 @@ def claim(
         open_attempts(packed, now)
         unsent.update(bundle.id for bundle in packed)
     return packed
+
+
+def make_room(views: Sequence[NodeView], ahead: Ahead) -> dict[int, list[int]]:
+    """Where no slot is free, those whose bundles end soon count as free: node -> these bundles."""
+    if count_free(views):
+        return {}
+    following = ahead.to_follow()
+    for view in views:
+        view.busy -= len(following.get(view.id, ()))
+    return following
 
 
 def count_free(views: Sequence[NodeView]) -> int:

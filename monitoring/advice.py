@@ -77,13 +77,6 @@ def latest() -> Study | None:
     return Study.objects.filter(pk=1).first()
 
 
-def find(id: str) -> dict[str, Any] | None:
-    last = latest()
-    if last is None:
-        return None
-    return next((one for one in last.body["recommendations"] if one["id"] == id), None)
-
-
 def applied(last: Study) -> set[str]:
     """Ids of this study that somebody has applied since."""
     rows = Change.objects.filter(at__gte=last.at, undone_at=None)

@@ -6,7 +6,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from monitoring.amounts import UNKNOWN, bytes_, length
+from jobs.amounts import UNKNOWN, size
+from monitoring.amounts import length
 
 Facts = Mapping[str, Any]
 Sentences = tuple[str, str, str]  # what, why, what would change
@@ -130,7 +131,7 @@ def remove_worker(one: Facts) -> Sentences:
 
 
 def clean_up(one: Facts) -> Sentences:
-    facts = {**one["facts"], "bytes": bytes_(one["facts"]["bytes"])}
+    facts = {**one["facts"], "bytes": size(one["facts"]["bytes"])}
     facts["days"] = f"{facts['days']:g}"
     what = ngettext(
         "Delete %(old)s job that ended more than %(days)s days ago.",
@@ -256,7 +257,7 @@ def cell(name: str, value: Any) -> str:
     if name in ("gain", "utilisation"):
         return share(value)
     if name == "bytes":
-        return bytes_(value)
+        return size(value)
     if name == "older_than_days":
         return _("%(days)s days") % {"days": f"{value:g}"}
     if isinstance(value, float):

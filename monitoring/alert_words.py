@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from jobs.amounts import size
 from jobs.terminal import plain
 from monitoring.alert_advice import ADVICE
-from monitoring.amounts import amount, bytes_, length, number
+from monitoring.amounts import amount, length, number
 from monitoring.models import Alert
 from monitoring.rules import RULES
 
@@ -161,8 +162,8 @@ def disk_low(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
 def memory_low(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
     text = _("%(name)s has %(percent)s of its memory left: %(free)s of %(all)s.")
     return text % {
-        "name": name, "percent": amount(value, "%"), "free": bytes_(facts["free_bytes"]),
-        "all": bytes_(facts["total_bytes"]),
+        "name": name, "percent": amount(value, "%"), "free": size(facts["free_bytes"]),
+        "all": size(facts["total_bytes"]),
     }  # fmt: skip
 
 
@@ -235,7 +236,7 @@ def database_growing(name: str, value: float | None, facts: Mapping[str, Any]) -
         "in %(days)s days."
     )
     return text % {
-        "size": bytes_(facts["bytes"]), "growth": bytes_(facts["growth"]), "days": number(value),
+        "size": size(facts["bytes"]), "growth": size(facts["growth"]), "days": number(value),
     }  # fmt: skip
 
 

@@ -258,8 +258,7 @@ def acknowledge(alert: Alert, who: str, now: datetime) -> bool:
 def open_now() -> list[Alert]:
     """Those that people should look at, the worst and newest first."""
     found = Alert.objects.filter(state__in=OPEN_TO_PEOPLE)
-    rank = {"critical": 0, "warning": 1, "info": 2}
-    return sorted(found, key=lambda one: (rank[one.severity], -one.pk))
+    return sorted(found, key=lambda one: (-notify.ORDER[one.severity], -one.pk))
 
 
 def quiet_about(alerts: Sequence[Alert], active: Sequence[Silence]) -> set[int]:

@@ -2,8 +2,7 @@
 
 from django.utils.translation import gettext as _
 
-UNKNOWN = "–"
-SIZES = ("B", "kB", "MB", "GB", "TB")
+from jobs.amounts import UNKNOWN, size
 
 
 def number(value: float | None) -> str:
@@ -27,17 +26,6 @@ def length(seconds: float) -> str:
     return f"{whole // 86400} {_('d')} {whole % 86400 // 3600} h"
 
 
-def bytes_(value: float | None) -> str:
-    if value is None:
-        return UNKNOWN
-    found, unit = float(value), SIZES[0]
-    for unit in SIZES:
-        if abs(found) < 999.5 or unit == SIZES[-1]:
-            break
-        found /= 1000
-    return f"{found:.0f} {unit}" if unit == "B" or abs(found) >= 9.95 else f"{found:.1f} {unit}"
-
-
 def amount(value: float | None, unit: str) -> str:
     """A rule's value or threshold with its unit."""
     if value is None:
@@ -45,7 +33,7 @@ def amount(value: float | None, unit: str) -> str:
     if unit == "s":
         return length(value)
     if unit == "GB":
-        return bytes_(value * 1e9)
+        return size(value * 1e9)
     return f"{number(value)} {named(unit)}".strip()
 
 

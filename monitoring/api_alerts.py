@@ -1,5 +1,6 @@
 """Alerts by API: look, acknowledge, silence, maintenance, the rules' settings."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import Http404
@@ -13,11 +14,11 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from cluster.api import StaffWrites
+from cluster.api import StaffWrites, as_answer
+from cluster.nodes import Refused
 from jobs.api import ByKey, Conflict
 from monitoring import alert_filters, alerts, monitor_beat, rule_settings, silences
 from monitoring.models import Alert, AlertState, RuleSetting, Silence
-from monitoring.rule_settings import Refused
 from monitoring.rules import RULES
 from monitoring.serializers_alerts import (
     AlertOut,
@@ -35,10 +36,12 @@ FILTERS = [OpenApiParameter(name, str, many=True) for name in alert_filters.NAME
 FILTERS += [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
 
 
-def as_answer(refused: Refused) -> Exception:
-    if refused.field:
-        return ValidationError({refused.field: [str(refused)]})
-    return Conflict(str(refused))
+def attempt(act: Callable[[], Any]) -> Any:
+    """What `act` returns; what it refuses as the API says it."""
+    try:
+        return act()
+    except Refused as refused:
+        raise as_answer(refused) from None
 
 
 def checked(kind: type[Serializer], request: Request) -> dict[str, Any]:
@@ -111,12 +114,8 @@ class SilenceList(APIView):
     def post(self, request: Request) -> Response:
         """Send nothing about these alerts until then; they are raised and shown all the same."""
         given = checked(SilenceIn, request)
-        try:
-            made = silences.add(
-                **given, who=request.user.get_username(), now=timezone.now()
-            )  # fmt: skip
-        except Refused as refused:
-            raise as_answer(refused) from None
+        who, now = request.user.get_username(), timezone.now()
+        made = attempt(lambda: silences.add(**given, who=who, now=now))
         return Response(SilenceOut(made).data, status=201)
 
 
@@ -131,12 +130,8 @@ class SilenceDetail(APIView):
     def patch(self, request: Request, pk: int) -> Response:
         """Another end, another comment. 409: it has ended."""
         silence, given = get_object_or_404(Silence, pk=pk), checked(SilenceChange, request)
-        try:
-            silences.change(
-                silence, given.get("comment"), given.get("ends_at"), timezone.now()
-            )  # fmt: skip
-        except Refused as refused:
-            raise as_answer(refused) from None
+        comment, ends_at = given.get("comment"), given.get("ends_at")
+        attempt(lambda: silences.change(silence, comment, ends_at, timezone.now()))
         return Response(SilenceOut(silence).data)
 
     @extend_schema(responses={204: None})
@@ -162,10 +157,7 @@ class Maintenance(APIView):
             return Response(maintenance())
         ends_at = given["ends_at"] or now + silences.MAINTENANCE
         who = request.user.get_username()
-        try:
-            silences.start_maintenance(given["comment"], ends_at, who, now)
-        except Refused as refused:
-            raise as_answer(refused) from None
+        attempt(lambda: silences.start_maintenance(given["comment"], ends_at, who, now))
         return Response(maintenance())
 
 
@@ -209,10 +201,8 @@ class RuleDetail(APIView):
     def put(self, request: Request, name: str) -> Response:
         """The monitor takes it from its next look on."""
         given, who = checked(RuleIn, request), request.user.get_username()
-        try:
-            rule_settings.change(known(name), **given, who=who, now=timezone.now())
-        except Refused as refused:
-            raise as_answer(refused) from None
+        rule = known(name)
+        attempt(lambda: rule_settings.change(rule, **given, who=who, now=timezone.now()))
         return Response(rules()[name])
 
     @extend_schema(responses=RuleOut)

@@ -1,8 +1,5 @@
 """Channels by API, for staff: list, add, change, delete, test, and what was sent."""
 
-from collections.abc import Callable
-from typing import Any
-
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -18,21 +15,13 @@ from rest_framework.views import APIView
 
 from jobs.api import ByKey
 from monitoring import channels, notify
-from monitoring.api_alerts import as_answer, checked
+from monitoring.api_alerts import attempt, checked
 from monitoring.models import Channel, Delivery
-from monitoring.rule_settings import Refused
 from monitoring.serializers_channels import ChannelChange, ChannelIn, ChannelOut, DeliveryOut
 
 FILTERS = {"state": Delivery.State.values, "kind": Delivery.Kind.values}
 PARAMETERS = [OpenApiParameter(name, str, enum=words) for name, words in FILTERS.items()]
 PARAMETERS += [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
-
-
-def attempt(act: Callable[[], Any]) -> Any:
-    try:
-        return act()
-    except Refused as refused:
-        raise as_answer(refused) from None
 
 
 class ChannelList(APIView):

@@ -16,7 +16,7 @@ from cluster.placement import NodeView
 from jobs import counts, reasons
 from jobs.claim import READY
 from jobs.models import FINAL_STATES, Attempt, Job, Need, Outcome, State
-from jobs.rows import marks, select
+from jobs.rows import marks, moment, select
 from monitoring.models import Delivery, Sample, Totals
 
 COUNTED = 10_000  # ready jobs counted one by one; beyond, from what is kept
@@ -29,10 +29,6 @@ LOST_WITHIN = timedelta(minutes=10)
 BACK = {60: 10, 300: 10, 600: 10, 900: 10, 6 * HOUR: 60, HOUR: 10, DAY: 60, DAY + HOUR: 60}
 # Seconds back -> resolution of the sample from then.
 TOLERANCE = 3  # of its resolution: an older sample is not from then
-
-
-def moment(value: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(value)
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ def undelivered(now: datetime) -> int:
     return given_up.order_by().count()
 
 
-def database_bytes() -> int | None:
+def database_bytes() -> int:
     if connection.vendor == "postgresql":
         return int(select("SELECT pg_database_size(current_database())")[0][0])
     sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"

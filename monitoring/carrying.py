@@ -13,6 +13,12 @@ from django.utils.translation import gettext_lazy
 
 from monitoring import targets
 
+# What becomes of a notice, in our own words: kept with it, and translated where it is shown.
+OFF = "the channel is switched off"
+DIED = "the monitor ended each time while it was sent"
+NO_MAIL = "no mail server is set: EMAIL_URL"
+NO_SERVICE = "its service is not one that notices may go to"
+
 TIMEOUT = 30.0
 CHECK_TIMEOUT = 15.0
 LONGEST = 300
@@ -49,14 +55,14 @@ def send(notice: Notice, timeout: float = TIMEOUT) -> str:
     words: dict[str, Any] = {"title": notice.title, "body": notice.body, "level": notice.level}
     if address := targets.mail_address(notice.url):
         if not settings.MAIL_IS_SET:
-            return "no mail server is set: EMAIL_URL"
+            return NO_MAIL
         given = {name: getattr(settings, name, None) for name in MAIL_SETTINGS}
         given = {name: value for name, value in given.items() if value is not None}
         given["EMAIL_TIMEOUT"] = max(1, timeout - 1)
         letter: dict[str, Any] = {"do": "mail", "address": address, "settings": given, **words}
         return carried(letter, notice.url, False, timeout)
     if not targets.is_known(notice.url):
-        return "its service is not one that notices may go to"
+        return NO_SERVICE
     wish: dict[str, Any] = {
         "do": "send", "url": notice.url, "allow_private": notice.allow_private,
         "closed": str(settings.HOME), **words,
@@ -119,15 +125,11 @@ WORDS = {
         "refused: %(address)s is %(kind)s"
     ),
     r"no answer within (?P<time>.+)": gettext_lazy("no answer within %(time)s"),
-    "no mail server is set: EMAIL_URL": gettext_lazy("no mail server is set: say it in EMAIL_URL"),
+    NO_MAIL: gettext_lazy("no mail server is set: say it in EMAIL_URL"),
     "its URL is not complete, or not of that service": gettext_lazy(
         "the URL is not complete, or not of that service"
     ),
-    "its service is not one that notices may go to": gettext_lazy(
-        "its service is not one that notices may go to"
-    ),
-    "the channel is switched off": gettext_lazy("the channel is switched off"),
-    "the monitor ended each time while it was sent": gettext_lazy(
-        "the monitor ended each time while it was sent"
-    ),
+    NO_SERVICE: gettext_lazy("its service is not one that notices may go to"),
+    OFF: gettext_lazy("the channel is switched off"),
+    DIED: gettext_lazy("the monitor ended each time while it was sent"),
 }

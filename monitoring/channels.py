@@ -9,9 +9,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from cluster.nodes import Refused
 from monitoring import carrying, targets
 from monitoring.models import Channel, Severity
-from monitoring.rule_settings import Refused
 
 LONGEST_URL = 2000
 MOST_TAGS = 50

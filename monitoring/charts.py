@@ -9,8 +9,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
 
+from jobs.amounts import size
 from monitoring import metrics, samples
-from monitoring.amounts import amount, bytes_
+from monitoring.amounts import amount
 from monitoring.metrics import Metric
 
 WIDTH, HEIGHT = 600, 120
@@ -189,7 +190,7 @@ def said(moment: datetime) -> str:
 def shown(value: float | None, unit: str) -> str:
     """With its unit, as a page has it."""
     if value is not None and unit == "bytes":
-        return bytes_(value)
+        return size(value)
     if unit == "s" and value is not None and value < 10:
         return f"{value:.2g} s" if value else "0 s"
     return amount(value, {"0 or 1": "", "jobs/min": _("jobs/min"), "1/min": _("per min"),

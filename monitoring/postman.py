@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, Min, OuterRef, QuerySet
 
 from monitoring import carrying
-from monitoring.carrying import LEVELS, Notice
+from monitoring.carrying import DIED, LEVELS, OFF, Notice
 from monitoring.models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -23,8 +23,6 @@ PAUSES = (30, 120, 600, 3600)  # seconds after the first, second … try that fa
 MOST_TRIES = len(PAUSES) + 1
 MARGIN = timedelta(seconds=15)  # beyond the time-out, until a row may be taken again
 State = Delivery.State
-OFF = "the channel is switched off"
-DIED = "the monitor ended each time while it was sent"
 
 
 @dataclass(frozen=True)

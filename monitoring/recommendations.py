@@ -147,17 +147,13 @@ def table(compared: Sequence[Compared], names: Sequence[str]) -> Evidence:
         ranges, outcome = one.ranges, one.outcome
         gain = one.gains[DECISIVE[0]] if one is not compared[0] else None
         rows.append([
-            name, pair(outcome.makespan), triple(ranges["open_seconds"]),
+            name, round(outcome.makespan, 3), triple(ranges["open_seconds"]),
             triple(ranges["mean_turnaround"]), triple(ranges["p95_wait"]),
             round(outcome.utilisation, 4), gain and triple(gain),
         ])  # fmt: skip
     columns = ["case", "makespan", "open_seconds", "mean_turnaround", "p95_wait", "utilisation",
                "gain"]  # fmt: skip
     return Evidence(columns, rows)
-
-
-def pair(seconds: float) -> float:
-    return round(seconds, 3)
 
 
 def triple(found: Range) -> list[float | None]:

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cluster.placement import Choice, Need, NodeView, never
-from cluster.strategies import GUESS_SECONDS
+from cluster.strategies import FORESEEN, GUESS_SECONDS
 from jobs import bundles
+from jobs.ahead import PAUSE, SOON_SECONDS
 from monitoring.standing import StandingPlacer, StandingView
 
-FORESEEN = 1000  # jobs looked at in one pass, as claim.FORESEEN
-SOON_SECONDS = 1.0  # a bundle no longer than this is followed by one sent ahead: jobs.ahead
-REST_SECONDS = 0.5  # without an answer, after which a bundle is small: jobs.ahead.PAUSE
+REST_SECONDS = PAUSE.total_seconds()
 LOOK_SECONDS, LOOK_SECONDS_PER_NODE = 30e-6, 0.4e-6  # for each job a foreseeing pass looks at
 
 

@@ -18,7 +18,6 @@ from jobs.models import Attempt, File
 from monitoring import samples
 from monitoring.models import Alert, Delivery, Sample, Silence
 from schedules import due
-from schedules.models import Run
 
 ALERT_DAYS = 90  # resolved alerts, notices that were sent or given up, silences that ended
 CHUNK = 500
@@ -61,7 +60,8 @@ def clean(
         cleaned = cleanup.cleanup(now, days, states, dry_run)
         gone.rows.update(cleaned.rows)
         gone.files["files"] = Files(cleaned.files, cleaned.bytes)
-        gone.rows["schedule runs"] = runs_due(now, days) if dry_run else due.old_runs(now, days)
+        runs = due.outlived(now, days).count() if dry_run else due.old_runs(now, days)
+        gone.rows["schedule runs"] = runs
     limit = now - timedelta(days=ALERT_DAYS)
     for kind, rows in outlived(limit).items():
         gone.rows[kind] = rows.count() if dry_run else delete(rows)
@@ -88,12 +88,6 @@ def delete(rows: QuerySet[Any]) -> int:
             told = rows.model._default_manager.filter(pk__in=keys).delete()[1]
         count += told.get(rows.model._meta.label, 0)
     return count
-
-
-def runs_due(now: datetime, days: float) -> int:
-    """How many due.old_runs would delete."""
-    old = Run.objects.filter(at__lt=now - timedelta(days=days))
-    return old.exclude(pk__in=due.newest_runs()).count()
 
 
 def samples_due(now: datetime) -> int:

@@ -4,18 +4,11 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
+from cluster.nodes import Refused
 from monitoring.models import RuleSetting
 from monitoring.rules import RULES, Changed, Rule, with_changes
 
 LONGEST_HOLD = 7 * 86400.0
-
-
-class Refused(Exception):
-    """It cannot be done: why, and what to do instead. `field`: whose value is at fault, if any."""
-
-    def __init__(self, message: str, field: str = "") -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def read() -> dict[str, Rule]:

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max, Min
 
-from jobs.rows import insert_rows, select, table
+from jobs.rows import insert_rows, moment, select, table
 from monitoring import totals
 from monitoring.models import Sample
 from monitoring.snapshot import ClusterSnapshot, NodeState
@@ -224,10 +224,6 @@ def row_bytes() -> int:
         " FROM monitoring_sample ORDER BY id DESC LIMIT 100) AS newest"
     )
     return ROW_BYTES + int(select(sql)[0][0] or 0)
-
-
-def moment(value: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(value)
 
 
 # Read

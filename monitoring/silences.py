@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
+from cluster.nodes import Refused
 from monitoring.models import Alert, Silence
-from monitoring.rule_settings import Refused
 from monitoring.rules import RULES
 
 LONGEST = timedelta(days=365)

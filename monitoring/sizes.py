@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from jobs.rows import select, table
+from monitoring import asking
 
 OURS = ("jobs", "cluster", "monitoring", "schedules")
 NAMES = {"Output": "pieces of output", "IdempotencyKey": "idempotency keys", "RunTime": "run times",
@@ -57,13 +58,11 @@ def table_bytes() -> dict[str, int]:
 
 
 def database_bytes() -> tuple[int, int | None]:
+    """And what is free of it."""
     if connection.vendor == "postgresql":
-        return int(select("SELECT pg_database_size(current_database())")[0][0]), None
-    pages, size, free = (
-        int(select(f"PRAGMA {name}")[0][0])
-        for name in ("page_count", "page_size", "freelist_count")
-    )
-    return pages * size, free * size
+        return asking.database_bytes(), None
+    sql = "SELECT freelist_count * page_size FROM pragma_freelist_count(), pragma_page_size()"
+    return asking.database_bytes(), int(select(sql)[0][0])
 
 
 def stored_files() -> Table:

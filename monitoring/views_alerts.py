@@ -33,8 +33,7 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
     except alert_filters.BadFilter as bad:
         rows, problem = Alert.objects.none(), f"{bad.field}: {bad}"
     chosen = any(params.get(name) for name in alert_filters.NAMES)
-    still_open, history = list[Alert](), list[Alert]()
-    older = None
+    still_open = list[Alert]()
     if key(params, "before") is None and not problem:
         still_open = [one for one in alerts.open_now() if alert_filters.admits(params, one)]
         silent = monitor_beat.found(now)

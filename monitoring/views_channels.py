@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from cluster.nodes import Refused
 from cluster.views.access import staff_only
 from jobs.views.access import name_of, user_of
 from jobs.views.listing import key, without
 from monitoring import channels, notify
 from monitoring.forms_channels import ChannelForm
 from monitoring.models import Channel, Delivery
-from monitoring.rule_settings import Refused
 
 PAGE, RECENT = 50, 20
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from cluster.models import Node
+from cluster.nodes import Refused
 from cluster.views.access import demand_staff, staff_only
 from jobs.views.access import name_of
 from monitoring import alert_words, rule_settings, silences
@@ -37,7 +38,7 @@ def silences_page(request: HttpRequest) -> HttpResponse:
                     given["rule"], given["subject"].strip(), given["comment"],
                     now + form.length(), who, now,
                 )  # fmt: skip
-            except rule_settings.Refused as refused:
+            except Refused as refused:
                 form.add_error(refused.field or None, str(refused))
             else:
                 messages.success(request, _("Nothing is sent about it until then."))
@@ -142,7 +143,7 @@ def change(request: HttpRequest, name: str, form: RuleForm) -> bool:
             name, given["enabled"], given["threshold"], given["hold_seconds"], name_of(request),
             timezone.now(),
         )  # fmt: skip
-    except rule_settings.Refused as refused:
+    except Refused as refused:
         form.add_error(refused.field or None, str(refused))
     return not form.errors
 

@@ -133,8 +133,6 @@ def following(last: datetime | None, now: datetime) -> datetime:
 def clean(now: datetime) -> None:
     """Retention, as the settings have it."""
     gone = retention.clean(now, settings.RETENTION_DAYS or None)
-    if settings.RETENTION_DAYS:
-        gone.rows["runs of schedules"] = due.old_runs(now, settings.RETENTION_DAYS)
     if gone.anything:
         files = {kind: found.count for kind, found in gone.files.items() if found.count}
         logger.info("cleanup: %s", {**{k: n for k, n in gone.rows.items() if n}, **files})

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 
@@ -186,12 +186,14 @@ def reckon_anew(pk: int, reckoned_at: datetime, now: datetime) -> None:
         log.warning("The clock was set back: schedule %s is reckoned anew.", pk)
 
 
+def outlived(now: datetime, days: float) -> QuerySet[Run]:
+    """The rows of times that were seen to more than `days` ago, but each schedule's last."""
+    return Run.objects.filter(at__lt=now - timedelta(days=days)).exclude(pk__in=newest_runs())
+
+
 def old_runs(now: datetime, days: float) -> int:
-    """Delete the rows of times that were seen to more than `days` ago, but each schedule's last."""
-    deleted = 0
-    while True:
-        old = Run.objects.filter(at__lt=now - timedelta(days=days)).exclude(pk__in=newest_runs())
-        chunk = list(old.order_by("at").values_list("pk", flat=True)[:500])
-        if not chunk:
-            return deleted
+    """Delete them."""
+    deleted, old = 0, outlived(now, days).order_by("at").values_list("pk", flat=True)
+    while chunk := list(old[:500]):
         deleted += Run.objects.filter(pk__in=chunk).delete()[0]
+    return deleted

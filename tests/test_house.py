@@ -16,6 +16,7 @@ PURE = (
     "cluster.strategies",
     "cluster.placement",
     "cluster.breaker",
+    "jobs.ahead",
     "jobs.bundles",
     "jobs.retry",
     "schedules.times",

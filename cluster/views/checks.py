@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy
 
 from cluster import condition, nodes
 from cluster.views.cards import GIGABYTE, Card
-from jobs.templatetags.show import duration, size
+from jobs.amounts import size
+from jobs.templatetags.show import duration
 
 GOOD, WARNING, BAD, UNKNOWN = "good", "warning", "bad", "unknown"
 SLOW_MS = 250

@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cluster.models import Node
+from jobs.amounts import size
 from jobs.models import Spec
-from jobs.templatetags.show import size
 
 MOST_FACTS, MOST_PACKAGES = 40, 200
 LISTS = ("packages", "programs")  # shown apart

@@ -14,10 +14,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from jobs import terminal
+from jobs.amounts import UNKNOWN, size
 from jobs.models import Job, State
 
 register = template.Library()
-UNKNOWN = "–"
+register.filter(size)
 
 WORDS = {
     "queued": pgettext_lazy("state", "queued"),
@@ -77,9 +78,14 @@ def icon(name: str, css: str = "") -> SafeString:
 @register.simple_tag
 def state(value: str, size: str = "") -> SafeString:
     """A state as colour, icon and word."""
+    return badge(value, value, word(value), size)
+
+
+def badge(colour: str, picture: str, words: object, size: str = "") -> SafeString:
+    """A state of whatever has states."""
     return format_html(
         '<span class="state state-{} {}">{}{}</span>',
-        value, f"state-{size}" if size else "", icon(value), word(value),
+        colour, f"state-{size}" if size else "", icon(picture), words,
     )  # fmt: skip
 
 
@@ -135,19 +141,6 @@ def duration(seconds: float | str | None) -> str:
     if hours < 48:
         return f"{hours} h {minutes % 60:02d} min"
     return f"{hours // 24} {gettext('d')} {hours % 24} h"
-
-
-@register.filter
-def size(value: int | None) -> str:
-    """Bytes in the unit a person would choose."""
-    if value is None:
-        return UNKNOWN
-    number, unit = float(value), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if number < 999.5 or unit == "TB":
-            break
-        number /= 1000
-    return f"{number:.0f} {unit}" if unit == "B" or number >= 9.95 else f"{number:.1f} {unit}"
 
 
 @register.filter

@@ -5,7 +5,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import ngettext, pgettext, pgettext_lazy
 
-from jobs.templatetags.show import icon
+from jobs.templatetags.show import badge
 from monitoring import alert_words
 from monitoring.alert_words import Link
 from monitoring.alerts import OPEN_TO_PEOPLE
@@ -39,10 +39,7 @@ KINDS = {
 
 def mark(found: tuple[object, str, str], size: str = "") -> SafeString:
     word, picture, colour = found
-    return format_html(
-        '<span class="state state-{} {}">{}{}</span>',
-        colour, f"state-{size}" if size else "", icon(picture), word,
-    )  # fmt: skip
+    return badge(colour, picture, word, size)
 
 
 @register.simple_tag

@@ -1,11 +1,10 @@
 """How a schedule and its times look."""
 
 from django import template
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import pgettext_lazy
 
-from jobs.templatetags.show import icon
+from jobs.templatetags.show import badge
 from schedules import words
 from schedules.models import Run, Schedule
 
@@ -23,11 +22,8 @@ LOOKS = {  # css, icon, word
 
 
 def look(value: str, size: str = "") -> SafeString:
-    css, name, word = LOOKS[value]
-    big = f"state-{size}" if size else ""
-    return format_html(
-        '<span class="state state-{} {}">{}{}</span>', css, big, icon(name), word
-    )  # fmt: skip
+    colour, picture, word = LOOKS[value]
+    return badge(colour, picture, word, size)
 
 
 @register.simple_tag

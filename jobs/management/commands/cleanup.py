@@ -5,8 +5,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from jobs.amounts import size
 from jobs.models import FINAL_STATES
-from jobs.templatetags.show import size
 from monitoring import retention, sizes
 from monitoring.retention import Gone
 from monitoring.sizes import Sizes, Table
