@@ -43,7 +43,10 @@ class Walker:
         patient.until(lambda _: self.path.startswith(start), f"not at {start}: {self.path}")
 
     def click(self, css: str) -> None:
-        self.find(css).click()
+        found = self.find(css)
+        # As far as a person would scroll: not under the bar.
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'nearest'})", found)
+        found.click()
 
     def fill(self, css: str, text: str) -> None:
         field = self.find(css)
