@@ -48,6 +48,10 @@ class NodeView:
     drawn: float = 0.0  # its last score in this pass
 
     @property
+    def takes_work(self) -> bool:
+        return self.online and not self.draining and not self.breaker
+
+    @property
     def free(self) -> int:
         return max(0, self.slots - self.busy)
 

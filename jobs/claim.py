@@ -141,8 +141,7 @@ def make_room(views: Sequence[NodeView], ahead: Ahead) -> dict[int, list[int]]:
 
 
 def count_free(views: Sequence[NodeView]) -> int:
-    usable = (view for view in views if view.online and not view.draining and not view.breaker)
-    return sum(view.free for view in usable)
+    return sum(view.free for view in views if view.takes_work)
 
 
 def may_wait(job: Ready, need: placement.Need) -> bool:

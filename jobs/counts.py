@@ -1,12 +1,13 @@
 """How many jobs are in which state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db.models import Count, OuterRef, Subquery
 
 from jobs import tally
 from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, State, Sweep
+from jobs.rows import moment, select
 
 
 def by_state(jobs: JobQuerySet) -> dict[str, int]:
@@ -70,4 +71,22 @@ def finished(counts: dict[int, dict[str, int]]) -> dict[int, datetime]:
         known = [moment for moment in moments if moment]
         if known:
             found[pk] = max(known)
+    return found
+
+
+def ended(spans: Sequence[tuple[datetime, datetime]]) -> list[dict[str, int]]:
+    """How many jobs ended within each span, its end included, by state: one statement by the index.
+
+    Written out, since making 72 queries into one takes the ORM longer than the database needs.
+    """
+    part = (
+        "SELECT %s, %s, count(*) FROM jobs_job"
+        " WHERE state = %s AND finished_at > %s AND finished_at <= %s"
+    )
+    asked = [(place, state.value) for place in range(len(spans)) for state in FINAL_STATES]
+    values = [value for place, state in asked
+              for value in (place, state, state, *map(moment, spans[place]))]  # fmt: skip
+    found = [{state.value: 0 for state in FINAL_STATES} for _ in spans]
+    for place, state, count in select(" UNION ALL ".join([part] * len(asked)), values):
+        found[int(place)][state] = count
     return found

@@ -95,6 +95,12 @@ def moment(value: datetime) -> str:
     return str(connection.ops.adapt_datetimefield_value(value))
 
 
+def when(value: Any) -> datetime:
+    """A moment as a raw statement gives it: SQLite's is text, and in UTC."""
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def table(model: type[models.Model]) -> str:
     return connection.ops.quote_name(model._meta.db_table)
 

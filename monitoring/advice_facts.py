@@ -4,11 +4,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Sum
 
 from cluster import fleet, placement
@@ -18,7 +17,7 @@ from cluster.strategies import STRATEGIES
 from jobs import models
 from jobs.claim import READY, busy
 from jobs.models import FINAL_STATES, Attempt, Job, Spec
-from jobs.rows import select
+from jobs.rows import moment, select, when
 from monitoring import history as histories
 from monitoring.fleets import typical, weakest, with_one_more, without
 from monitoring.history import History
@@ -53,7 +52,7 @@ def gather(found: History, now: datetime, seconds: float) -> Facts:
         old_jobs=old_jobs,
         old_days=old_days,
         old_bytes=old_bytes,
-        free_slots=sum(view.free for view in taken if takes_work(view)),
+        free_slots=sum(view.free for view in taken if view.takes_work),
         **queue(now, taken),
         used=used(found),
     )
@@ -103,18 +102,13 @@ def old(now: datetime) -> tuple[float, int, int | None]:
     return days, count, round(total * count / len(some))
 
 
-def takes_work(view: NodeView) -> bool:
-    return view.online and not view.draining and not view.breaker
-
-
 def queue(now: datetime, views: list[NodeView]) -> dict[str, Any]:
     """Who waits for few nodes, and which drained nodes could help."""
-    moment = connection.ops.adapt_datetimefield_value(now)
     sql = (
         "SELECT need_id, COUNT(*), MIN(run_at) FROM jobs_job"  # noqa: S608
         f" WHERE {READY} GROUP BY need_id ORDER BY COUNT(*) DESC LIMIT {MOST_NEEDS}"
     )
-    rows = select(sql, [moment])
+    rows = select(sql, [moment(now)])
     needs = {
         row.pk: placement.need_of(row.body)
         for row in models.Need.objects.filter(pk__in=[pk for pk, _, _ in rows])
@@ -126,7 +120,9 @@ def queue(now: datetime, views: list[NodeView]) -> dict[str, Any]:
         for view in views:
             if view.draining and view.online and placement.never(need, view) is None:
                 could[view.name] += count
-        waiting.append(waiting_for(pk, need, count, age(oldest, now), views))
+        waiting.append(
+            waiting_for(pk, need, count, max(0.0, (now - when(oldest)).total_seconds()), views)
+        )
     drained = [
         Drained(node.name, node.slots, could[node.name], node.drain_reason)
         for node in Node.objects.filter(removed_at=None, draining=True, online=True)
@@ -134,22 +130,14 @@ def queue(now: datetime, views: list[NodeView]) -> dict[str, Any]:
     return {"waiting": waiting, "drained": drained}
 
 
-def age(oldest: Any, now: datetime) -> float:
-    if isinstance(oldest, str):
-        oldest = datetime.fromisoformat(oldest)
-    if not oldest.tzinfo:  # SQLite's, in UTC
-        oldest = oldest.replace(tzinfo=UTC)
-    return max(0.0, (now - oldest).total_seconds())
-
-
 def waiting_for(
     pk: int, need: placement.Need, count: int, seconds: float, views: list[NodeView]
 ) -> Waiting:
-    fits = [view for view in views if takes_work(view) and placement.never(need, view) is None]
+    fits = [view for view in views if view.takes_work and placement.never(need, view) is None]
     others = [
         (view.name, view.free, str(why))
         for view in views
-        if takes_work(view) and view.free and (why := placement.never(need, view))
+        if view.takes_work and view.free and (why := placement.never(need, view))
     ]
     named = {"tags": sorted(need.tags), "nodes": sorted(need.nodes), "memory_mb": need.memory_mb,
              "slots": need.slots if need.slots > 1 else None,

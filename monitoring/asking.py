@@ -2,9 +2,11 @@
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ from cluster import placement
 from cluster.placement import NodeView
 from jobs import counts, reasons
 from jobs.claim import READY
-from jobs.models import FINAL_STATES, Attempt, Job, Need, Outcome, State
-from jobs.rows import marks, moment, select
+from jobs.models import Attempt, Job, Need, Outcome, State
+from jobs.rows import marks, moment, select, when
 from monitoring.models import Delivery, Sample, Totals
 
 COUNTED = 10_000  # ready jobs counted one by one; beyond, from what is kept
@@ -56,22 +58,12 @@ def queue(now: datetime, by_state: Mapping[str, int]) -> Queue:
 
 def ended(now: datetime) -> dict[int, dict[str, int]]:
     """Minutes -> final state -> jobs that ended within them. Each entry is read once."""
-    part = (
-        "SELECT %s, %s, count(*) FROM jobs_job"
-        " WHERE state = %s AND finished_at > %s AND finished_at <= %s"
-    )
-    parts, values, end = [], list[Any](), now
-    for minutes in ENDED_MINUTES:
-        since = now - timedelta(minutes=minutes)
-        for state in FINAL_STATES:
-            parts.append(part)
-            values += [minutes, state.value, state.value, moment(since), moment(end)]
-        end = since
-    found = {minutes: {state.value: 0 for state in FINAL_STATES} for minutes in ENDED_MINUTES}
-    for upper, state_name, count in select(" UNION ALL ".join(parts), values):
-        for minutes in ENDED_MINUTES:
-            if minutes >= int(upper):
-                found[minutes][state_name] += count
+    edges = [now, *(now - timedelta(minutes=minutes) for minutes in ENDED_MINUTES)]
+    spans = [(since, end) for end, since in pairwise(edges)]
+    found, so_far = {}, Counter[str]()
+    for minutes, more in zip(ENDED_MINUTES, counts.ended(spans), strict=True):
+        so_far.update(more)
+        found[minutes] = dict(so_far)
     return found
 
 
@@ -121,12 +113,6 @@ def stuck(views: Sequence[NodeView], now: datetime) -> dict[str, Any] | None:
                     for view in views[:3] if (words := placement.never(needs[need], view))],
         "since": when(since).isoformat(timespec="seconds"),
     }  # fmt: skip
-
-
-def when(value: Any) -> datetime:
-    """A moment as a raw statement gives it."""
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def undelivered(now: datetime) -> int:
@@ -232,14 +218,8 @@ def ended_day_before(now: datetime, past: Past) -> tuple[int, int]:
     key = connection.settings_dict["NAME"], now.date()
     if kept_day.key != key or kept_day.until < time.monotonic():
         start, end = now - timedelta(hours=25), now - timedelta(hours=1)
-        sql = (
-            "SELECT (SELECT count(*) FROM jobs_job WHERE state = %s"
-            " AND finished_at > %s AND finished_at <= %s)"
-        )
-        good, bad = (
-            select(sql, [state.value, moment(start), moment(end)])[0][0]
-            for state in (State.SUCCEEDED, State.FAILED)
-        )
+        [ended] = counts.ended([(start, end)])
+        good, bad = ended[State.SUCCEEDED], ended[State.FAILED]
         kept_day.value, kept_day.key = (good, bad), key
         kept_day.until = time.monotonic() + KEPT_SECONDS
     return kept_day.value

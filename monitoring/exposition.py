@@ -12,10 +12,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from jobs.models import FINAL_STATES, Outcome
 from monitoring.snapshot import ClusterSnapshot, NodeState
-from monitoring.totals import OUTCOMES, RUNS, WAITS
-
-FINAL = ("succeeded", "failed", "cancelled")
+from monitoring.totals import RUNS, WAITS
 
 
 class Cluster(Collector):
@@ -66,13 +65,13 @@ def of_jobs(snapshot: ClusterSnapshot) -> Iterator[Metric]:
         "queued had none.",
         labels=["outcome"],
     )
-    for state in FINAL:
-        ended.add_metric([state], totals.get(f"jobs_{state}_total", 0))
+    for state in FINAL_STATES:
+        ended.add_metric([state.value], totals.get(f"jobs_{state.value}_total", 0))
     yield ended
     attempts = CounterMetricFamily(
         "dispycluster_attempts_finished", "Attempts that ended, by outcome.", labels=["outcome"]
     )
-    for outcome in OUTCOMES:
+    for outcome in Outcome.values:
         attempts.add_metric([outcome], totals.get(f"attempts_{outcome}_total", 0))
     yield attempts
     yield histogram(
@@ -160,7 +159,7 @@ def of_nodes(snapshot: ClusterSnapshot) -> Iterator[Metric]:
     )  # fmt: skip
     for node in nodes:
         totals = snapshot.node_totals.get(node.id, {})
-        for outcome in OUTCOMES if snapshot.totals else ():
+        for outcome in Outcome.values if snapshot.totals else ():
             ended.add_metric([node.name, outcome], totals.get(f"attempts_{outcome}_total", 0))
     yield ended
 

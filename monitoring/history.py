@@ -5,16 +5,15 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-
-from django.db import connection
 
 from cluster import setting
 from cluster.models import Node
 from cluster.placement import Need, need_of
 from jobs import models
 from jobs.models import OnLost, RunTime, State
+from jobs.rows import moment, select, when
 from jobs.runtimes import MOST as MOST_TIMES
 from jobs.runtimes import RunTimes, stat_of
 from monitoring.replay import Machine, Outcome, Overheads, Scene, Work, replay
@@ -117,23 +116,16 @@ def ended(
     state: str, since: datetime, now: datetime, most: int
 ) -> tuple[list[tuple[Any, ...]], datetime | None]:
     """Attempts of the newest jobs that ended so; the oldest end, where there were more."""
-    adapt = connection.ops.adapt_datetimefield_value
-    with connection.cursor() as cursor:
-        cursor.execute(RAN, [state, adapt(since), adapt(now), most])
-        rows = [aware(row) for row in cursor.fetchall()]
+    rows = [aware(row) for row in select(RAN, [state, moment(since), moment(now), most])]
     if len({row[1] for row in rows}) < most:
         return rows, None
     return rows, min(row[13] for row in rows)
 
 
 def aware(row: Sequence[Any]) -> tuple[Any, ...]:
-    """SQLite has moments as text, or without their zone, which is UTC."""
     values = list(row)
     for place in (7, 8, 12, 13):
-        moment = values[place]
-        if isinstance(moment, str):
-            moment = datetime.fromisoformat(moment)
-        values[place] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        values[place] = when(values[place])
     return tuple(values)
 
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
-
 from jobs.models import RunTime
-from jobs.rows import select
+from jobs.rows import moment, select
 from monitoring.looks import ENOUGH_RUNS
 from monitoring.models import Pace
 
@@ -38,9 +36,7 @@ class Slowdown:
 
 def slowdowns(now: datetime) -> dict[int, Slowdown]:
     """Node -> how it is now against its own past; without those that have done nothing lately."""
-    found = select(
-        ROWS, [connection.ops.adapt_datetimefield_value(now - RECENT), ENOUGH_RUNS, MOST]
-    )
+    found = select(ROWS, [moment(now - RECENT), ENOUGH_RUNS, MOST])
     changes: dict[int, dict[int, tuple[float, int]]] = defaultdict(dict)
     for spec, node, count, present, past in found:
         changes[spec][node] = present - past, count

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Max
 
-from jobs.models import FINAL_STATES, Attempt
+from jobs.models import FINAL_STATES, Attempt, Outcome
 from jobs.rows import select
 from monitoring.models import Totals
 
@@ -172,9 +172,8 @@ def tidy(counter: Counter[str]) -> dict[str, float]:
     return {name: round(value, 3) if value % 1 else int(value) for name, value in counter.items()}
 
 
-OUTCOMES = ("succeeded", "failed", "timed_out", "lost", "cancelled", "released")
 CLUSTER_NAMES = [
     *(f"jobs_{state.value}_total" for state in FINAL_STATES),
-    *(f"attempts_{outcome}_total" for outcome in OUTCOMES),
+    *(f"attempts_{outcome}_total" for outcome in Outcome.values),
     "runs_total", "run_seconds_total", "waits_total", "wait_seconds_total",
 ]  # fmt: skip
