@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import math
 import os
 import resource
 import signal
@@ -15,12 +14,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from node.bell import OUR_SIGNALS
-from node.process import close_all_but, die_with_parent
+from node.errors import start_failure
+from node.limits import set_limits
+from node.process import (
+    Usage,
+    become_subreaper,
+    close_all_but,
+    die_with_parent,
+    end_descendants,
+    has_ended,
+    kill_descendants,
+    kill_group,
+)
 
 BROKEN_EXIT = 125
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -35,28 +46,39 @@ class Launch:
     cpu_seconds: float | None = None
     timeout_seconds: float | None = None
     output_limit: int = 1_048_576
+    adopts: bool = False  # orphans among its descendants; and sees to the end of all when we die
+
+
+@dataclass
+class Child:
+    """A running child of ours; the bell rings when it ends."""
+
+    pid: int
+    fds: list[int]
+    wake: int | None = None
+
+    def has_ended(self, usage: Usage) -> bool:
+        return has_ended(self.pid, usage)
+
+    def terminate(self) -> None:
+        kill_group(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        kill_group(self.pid, signal.SIGKILL)
+        kill_descendants()
+
+    def reap(self, usage: Usage) -> tuple[int | None, bool]:
+        kill_group(self.pid, signal.SIGKILL)  # before its number is free again
+        code = None
+        if has_ended(self.pid, usage):
+            _, status, rusage = os.wait4(self.pid, 0)
+            usage.add(rusage)
+            code = os.waitstatus_to_exitcode(status)
+        all_gone = end_descendants(usage)
+        return code, all_gone and code is not None
 
 
 _kept: list[Any] = []  # what must outlive a forked function
-
-
-def _set_limits(launch: Launch) -> None:
-    if launch.memory_mb:
-        size = launch.memory_mb * 1024 * 1024
-        if launch.argv is None:  # a forked function starts with all that the runner has mapped
-            with open("/proc/self/statm", "rb") as file:
-                size += int(file.read().split()[0]) * resource.getpagesize()
-        _lower(resource.RLIMIT_AS, size, size)
-    if launch.cpu_seconds:
-        seconds = math.ceil(launch.cpu_seconds)
-        _lower(resource.RLIMIT_CPU, seconds, seconds + 1)  # SIGXCPU, then SIGKILL
-
-
-def _lower(limit: int, soft: int, hard: int) -> None:
-    ceiling = resource.getrlimit(limit)[1]
-    if ceiling != resource.RLIM_INFINITY:
-        soft, hard = min(soft, ceiling), min(hard, ceiling)
-    resource.setrlimit(limit, (soft, hard))
 
 
 def _reset_signals() -> None:
@@ -78,29 +100,17 @@ def _make_expendable(pid: int) -> None:
 
 def _enter(launch: Launch, parent: int, out: int, err: int, note: int) -> None:
     os.setsid()
-    die_with_parent(parent)
+    if launch.adopts:
+        become_subreaper()
+    else:
+        die_with_parent(parent)
     _reset_signals()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
     close_all_but(note)
     os.chdir(launch.cwd)
-    _set_limits(launch)
-
-
-def _start_failure(error: BaseException, argv: list[str] | None) -> tuple[dict[str, str], int]:
-    name = repr(argv[0]) if argv else "the function"
-    if isinstance(error, FileNotFoundError):
-        return {
-            "error": f"there is no program {name} on this node",
-            "error_type": "no_program",
-        }, 127
-    if isinstance(error, PermissionError):
-        return {"error": f"{name} may not be executed", "error_type": "no_program"}, 126
-    if isinstance(error, MemoryError):
-        return {"error": "MemoryError", "error_type": "MemoryError"}, 1
-    reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    return {"error": f"{name} could not be started: {reason}", "error_type": "no_start"}, 126
+    set_limits(launch.memory_mb, launch.cpu_seconds, forked=launch.argv is None)
 
 
 def _call(launch: Launch) -> tuple[bytes, int]:
@@ -136,7 +146,8 @@ def _child(launch: Launch, parent: int, out: int, err: int, note: int) -> NoRetu
                 os.execvpe(launch.argv[0], launch.argv, launch.env)  # noqa: S606
             answer, code = _call(launch)
         except BaseException as error:
-            failure, code = _start_failure(error, launch.argv)
+            what = repr(launch.argv[0]) if launch.argv else "the function"
+            failure, code = start_failure(error, what)
             answer = json.dumps(failure).encode()
         while answer:
             answer = answer[os.write(note, answer) :]
@@ -144,8 +155,8 @@ def _child(launch: Launch, parent: int, out: int, err: int, note: int) -> NoRetu
         os._exit(code)  # whatever happened: the code above us in the stack is the runner's
 
 
-def start(launch: Launch) -> tuple[int, list[int]]:
-    """Start it. Answers the child and the reading ends of its stdout, stderr and, if any, note.
+def start(launch: Launch) -> Child:
+    """Start it as a child of ours.
 
     What the child inherits or what can be done from outside is not done in it: after a fork each
     page that it touches is copied first.
@@ -153,13 +164,13 @@ def start(launch: Launch) -> tuple[int, list[int]]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if launch.argv is not None and not launch.memory_mb and not launch.cpu_seconds:
         try:
-            return piped(2, partial(spawn, launch.argv, launch))
+            return Child(*piped(2, partial(spawn, launch.argv, launch)))
         except (OSError, ValueError):
             pass  # the way below fails too, and says why
-    return piped(3, partial(fork, launch))
+    return Child(*piped(3, partial(fork, launch)))
 
 
-def piped(count: int, begin: Callable[..., int]) -> tuple[int, list[int]]:
+def piped(count: int, begin: Callable[..., Value]) -> tuple[Value, list[int]]:
     """What `begin` starts with the writing ends of so many pipes, and their reading ends.
 
     After `begin` nothing fails any more: what was started is not started again.
@@ -167,7 +178,7 @@ def piped(count: int, begin: Callable[..., int]) -> tuple[int, list[int]]:
     pipes = [os.pipe() for _ in range(count)]
     reading, writing = [pipe[0] for pipe in pipes], [pipe[1] for pipe in pipes]
     try:
-        pid = begin(*writing)
+        started = begin(*writing)
     except BaseException:
         for fd in reading:
             os.close(fd)
@@ -175,10 +186,9 @@ def piped(count: int, begin: Callable[..., int]) -> tuple[int, list[int]]:
     finally:
         for fd in writing:
             os.close(fd)
-    _make_expendable(pid)
     for fd in reading:
         os.set_blocking(fd, False)
-    return pid, reading
+    return started, reading
 
 
 def spawn(argv: list[str], launch: Launch, out: int, err: int) -> int:
@@ -191,6 +201,7 @@ def spawn(argv: list[str], launch: Launch, out: int, err: int) -> int:
         stdin=subprocess.DEVNULL, stdout=out, stderr=err,
     )  # fmt: skip
     process.returncode = 0  # as far as it is concerned: we wait for the child ourselves
+    _make_expendable(process.pid)
     return process.pid
 
 
@@ -204,4 +215,5 @@ def fork(launch: Launch, out: int, err: int, note: int) -> int:
             _child(launch, parent, out, err, note)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    _make_expendable(pid)
     return pid

@@ -1,53 +1,59 @@
-"""Functions from the tasks zip: found, called, and their end put into words."""
+"""Functions from the tasks zip: found, called, and their end put into words.
+
+Lean: a fork server imports it (node/forkserver.py), and each page of memory that a forked child
+touches is copied first. So what only some need is imported where they do.
+"""
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import sys
-import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from node.report import RESULT_LIMIT, MemberError, too_large
+from node.errors import RESULT_LIMIT, MemberError, too_large
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Any
 
 TRACEBACK_LIMIT = 16_000
-PATH_ANNOTATIONS = (Path, "Path", "pathlib.Path")
-_HERE = f"{Path(__file__).parent}/"
+_JSON = json.JSONEncoder(allow_nan=False)
+_HERE = f"{__file__.rpartition('/')[0]}/"
 
 
-@dataclass(frozen=True)
 class Function:
-    call: Callable[..., Any]
-    paths: tuple[str, ...]  # the parameters annotated as Path
+    __slots__ = ("call", "paths")
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.call = call
+        self.paths = _path_parameters(call)  # the parameters annotated as Path
 
 
 class Tasks:
     """The tasks zip this process has on its sys.path. One at a time: a changed one replaces it."""
 
     def __init__(self) -> None:
-        self.zip: Path | None = None
+        self.zip: str | None = None
         self.found: dict[str, Function] = {}
 
-    def use(self, zip_path: Path) -> None:
+    def use(self, zip_path: str) -> None:
         if self.zip == zip_path:
             return
         if self.zip:
             self._forget(self.zip)
         self.zip = zip_path
-        sys.path.insert(0, str(zip_path))
+        sys.path.insert(0, zip_path)
 
-    def _forget(self, old: Path) -> None:
+    def _forget(self, old: str) -> None:
         self.found.clear()
-        sys.path[:] = [entry for entry in sys.path if entry != str(old)]
+        sys.path[:] = [entry for entry in sys.path if entry != old]
         for name, module in list(sys.modules.items()):
             if _comes_from(module, old):
                 del sys.modules[name]
-        for entry in [e for e in sys.path_importer_cache if e.startswith(str(old))]:
+        for entry in [e for e in sys.path_importer_cache if e.startswith(old)]:
             del sys.path_importer_cache[entry]
 
     def function(self, name: str) -> Function:
@@ -76,32 +82,50 @@ class Tasks:
         call = getattr(module, attribute, None)
         if not callable(call):
             raise unknown(f"there is no function {attribute!r} in tasks/{module_name}.py")
-        return Function(call, _path_parameters(call))
+        return Function(call)
 
 
 def unknown(message: str) -> MemberError:
     return MemberError("unknown_function", message)
 
 
-def _comes_from(module: Any, zip_path: Path) -> bool:
+def _comes_from(module: Any, zip_path: str) -> bool:
     return str(getattr(module, "__file__", None) or "").startswith(f"{zip_path}/")
 
 
 def _path_parameters(call: Callable[..., Any]) -> tuple[str, ...]:
+    if type(call) is type(_path_parameters) and not hasattr(call, "__wrapped__"):
+        return tuple(name for name, kind in call.__annotations__.items() if _is_path(kind))
+    import inspect  # a tenth of a server's start, for what is seldom
+
     try:
         parameters = inspect.signature(call).parameters.values()
     except (TypeError, ValueError):
         return ()
-    return tuple(each.name for each in parameters if each.annotation in PATH_ANNOTATIONS)
+    return tuple(each.name for each in parameters if _is_path(each.annotation))
 
 
-def arguments(function: Function, args: Mapping[str, Any], scratch: Path | None) -> dict[str, Any]:
+def _is_path(annotation: Any) -> bool:
+    known = sys.modules.get("pathlib")  # or nothing can be annotated with what is in it
+    return annotation in ("Path", "pathlib.Path") or (
+        known is not None and annotation is known.Path
+    )
+
+
+def arguments(
+    function: Function, args: Mapping[str, Any], scratch: Path | str | None
+) -> dict[str, Any]:
     """args with the text for a Path parameter made into one, inside scratch."""
-    given = dict(args)
-    for name in function.paths:
-        if isinstance(given.get(name), str):
-            given[name] = (scratch or Path()) / given[name]
-    return given
+    if not function.paths:
+        return dict(args)
+    from pathlib import Path
+
+    return {
+        name: Path(scratch or "", value)
+        if name in function.paths and isinstance(value, str)
+        else value
+        for name, value in args.items()
+    }
 
 
 def result_text(value: Any) -> str:
@@ -109,7 +133,7 @@ def result_text(value: Any) -> str:
     if value is None:
         return "null"
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = repr(value) if type(value) is int else _JSON.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         kind = type(value).__name__
         raise MemberError(
@@ -126,8 +150,10 @@ def _is_ours(frame_file: str) -> bool:
     return frame_file.startswith((_HERE, "<frozen "))
 
 
-def describe(error: BaseException, zip_path: Path | None) -> dict[str, Any]:
+def describe(error: BaseException, zip_path: str | None) -> dict[str, Any]:
     """A failed member's fields for what the function raised, from the user's frames on."""
+    import traceback
+
     if isinstance(error, MemberError):
         return {"error": str(error), "error_type": error.error_type}
     where: TracebackType | None = error.__traceback__
@@ -170,7 +196,7 @@ def reseed() -> None:
 
 
 def call_in_child(
-    tasks: Tasks, name: str, args: Mapping[str, Any], scratch: Path
+    tasks: Tasks, name: str, args: Mapping[str, Any], scratch: Path | str
 ) -> tuple[bytes, int]:
     """In the forked child: the note for the runner, and the exit code."""
     note: dict[str, Any] = {}
@@ -179,7 +205,8 @@ def call_in_child(
         function = tasks.function(name)
         note["imported"] = True
         reseed()
-        note["result"] = result_text(function.call(**arguments(function, args, scratch)))
+        result = result_text(function.call(**arguments(function, args, scratch)))
+        return f'{{"imported": true, "result": {json.dumps(result)}}}'.encode(), 0
     except SystemExit as error:
         code, text = exit_status(error)
         sys.stderr.write(text)

@@ -9,8 +9,6 @@ import signal
 import time
 from dataclasses import dataclass
 
-from node.bell import Bell
-
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 END_SECONDS = 5.0  # for descendants to be gone after SIGKILL; only the unkillable need longer
@@ -114,7 +112,7 @@ def has_ended(pid: int, usage: Usage) -> bool:
         usage.add(os.wait4(ended.si_pid, 0)[2])
 
 
-def end_descendants(bell: Bell, usage: Usage) -> bool:
+def end_descendants(usage: Usage) -> bool:
     """Kill and reap everything below us. False if something cannot be killed (another user's)."""
     give_up_at = time.monotonic() + END_SECONDS
     while True:
@@ -128,4 +126,4 @@ def end_descendants(bell: Bell, usage: Usage) -> bool:
         if time.monotonic() > give_up_at:
             return False
         kill_descendants()
-        bell.wait(0.01)
+        time.sleep(0.003)

@@ -6,36 +6,21 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from node.errors import RESULT_LIMIT, MemberError, too_large
+
 if TYPE_CHECKING:
     from node.watch import Ended
 
 Report = dict[str, Any]
 
-RESULT_LIMIT = 1_000_000  # bytes of JSON
 REPORT_LIMIT = 6_000_000  # bytes of JSON: bytes that are no UTF-8 take six each
 OUT_OF_MEMORY = re.compile(
     r"MemoryError|memory exhausted|out of memory|cannot allocate memory|bad_alloc", re.IGNORECASE
 )
 
 
-class MemberError(Exception):
-    """Why a member failed, in words for its user."""
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.error_type = error_type
-
-
 def failure(error: MemberError) -> Report:
     return {"outcome": "failed", "error_type": error.error_type, "error": str(error)}
-
-
-def too_large(size: int) -> MemberError:
-    return MemberError(
-        "result_too_large",
-        f"the result is {size:,} bytes, more than the {RESULT_LIMIT:,} that are kept; "
-        "write it to a file and name that file in outputs",
-    )
 
 
 NOTHING: Report = {"text": "", "total": 0, "left_out": 0, "left_out_at": 0}

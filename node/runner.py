@@ -15,22 +15,26 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from node.artifacts import Artifact, collect, find
 from node.bell import Bell
-from node.child import Launch
+from node.child import Launch, start
+from node.errors import MemberError
 from node.functions import Tasks, call_in_child
 from node.process import Usage, become_subreaper, end_descendants
 from node.progress import Progress
-from node.report import MemberError, Report, blank, encode, failure, verdict
+from node.report import Report, blank, encode, failure, verdict
 from node.scratch import Scratch, verified
+from node.served import Server
 from node.shared import Shared
 from node.spec import Spec, argv, bad, inherited_env, member_env, read_spec
-from node.watch import Ended, run_child
+from node.watch import Ended, Running, run_child
 
 HOLD_BYTES = 4_000_000  # of reports; then no further member is started
+WORTH_A_SERVER = 12  # members still to come: its start costs as much as they save
 
 _tasks = Tasks()  # one for the process, so that a bundle, and the next one, imports once
 
@@ -50,13 +54,17 @@ class Bundle:
     specs: dict[str, Spec] = field(default_factory=dict)
     inherited: dict[str, str] = field(default_factory=inherited_env)
     bases: dict[str, dict[str, str]] = field(default_factory=dict)
-    imported: set[str] = field(default_factory=set)  # functions a child could import
+    imported: set[str] = field(default_factory=set)  # modules a child could import
     spare: Scratch | None = None
     has_tasks: bool = False
+    server: Server | None = None
+    left: int = 0  # members not yet started
 
     def run(self) -> str:
         not_started = []
+        self.left = len(self.data["members"])
         for member in self.data["members"]:
+            self.left -= 1
             attempt = member.get("attempt")
             if self.bell.cancelled or self.progress.held_bytes > HOLD_BYTES:
                 not_started.append(attempt)
@@ -65,6 +73,8 @@ class Bundle:
             report, ended = self._member(member, attempt)
             self.progress.end(encode(report, ended))
             self.progress.tick()
+        if self.server:
+            self.server.close()
         if self.spare:
             self.spare.remove()
         if self.bell.cancelled:  # dispy drops the answer of a job that was cancelled
@@ -113,7 +123,7 @@ class Bundle:
         digest = self.data.get("tasks")
         if not isinstance(digest, str):
             raise bad("it names a function, but the bundle has no tasks")
-        _tasks.use(verified(self.files, digest, "the file of functions"))
+        _tasks.use(str(verified(self.files, digest, "the file of functions")))
         self.has_tasks = True
 
     def _scratch(self, spec: Spec) -> Scratch:
@@ -144,8 +154,7 @@ class Bundle:
     ) -> Ended:  # fmt: skip
         env = self._base_env(spec, scratch.work) | member_env(spec, member, self.node)
         env["DISPYCLUSTER_RESULT"] = str(scratch.result)
-        if spec.function in self.imported:
-            self.shared.warm(spec.function, env)
+        begin = self._server(spec, env, args) or start
         launch = Launch(
             cwd=scratch.work,
             env=env,
@@ -162,14 +171,29 @@ class Bundle:
             self.bell,
             self.progress.tick,
             lambda out, err: self.progress.watch(attempt, out, err),
+            begin,
         )
         self._describe(spec, ended, scratch, report)
         return ended
 
+    def _server(
+        self, spec: Spec, env: dict[str, str], args: dict[str, Any]
+    ) -> Callable[[Launch], Running] | None:
+        """What begins this member in the fork server, if many more of them are to come."""
+        if module_of(spec.function) not in self.imported:
+            return None
+        if self.server is None and self.left >= WORTH_A_SERVER:
+            assert _tasks.zip
+            self.server = Server(self.folder, _tasks.zip, spec.function, env, self.bell)
+        if self.server is None:
+            self.shared.warm(spec.function, env)
+            return None
+        return partial(self.server.begin, args) if self.server.serves(spec.function) else None
+
     def _describe(self, spec: Spec, ended: Ended, scratch: Scratch, report: Report) -> None:
         note = ended.note or {}
         if note.get("imported") is True:
-            self.imported.add(spec.function)
+            self.imported.add(module_of(spec.function))
         report["exit_code"], report["signal"] = ended.exit_code, ended.signal
         if spec.is_function and ("result" in note or "error" in note):
             report["exit_code"] = None  # that was ours, not the function's
@@ -206,13 +230,17 @@ class Bundle:
         fields, stdout, stderr = self.shared.run(spec, args, (self.bases[key], own), work)
         report |= fields
         report["stdout"], report["stderr"] = stdout.finish(), stderr.finish()
-        end_descendants(self.bell, Usage())
+        end_descendants(Usage())
 
     def _artifacts(self, spec: Spec, scratch: Scratch, report: Report) -> list[Artifact]:
         if not spec.outputs or report["outcome"] == "cancelled":
             return []
         found = find(scratch.work, spec.outputs, scratch.script)
         return collect(report["attempt"], found, self.send_file, lambda: self.bell.cancelled)
+
+
+def module_of(function: str) -> str:
+    return function.rpartition(".")[0]
 
 
 def _own_failure(error: Exception) -> Report:

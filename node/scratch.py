@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from node.report import RESULT_LIMIT, MemberError, checked_result, too_large
+from node.errors import RESULT_LIMIT, MemberError, too_large
+from node.report import checked_result
 
 FICLONE = 0x40049409  # shares the blocks until one side writes, where the file system can
 READ_ONLY = 0o500  # and executable: an input may well be the program

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from node.report import MemberError
+from node.errors import MemberError
 
 OUTPUT_LIMIT = 1_048_576  # bytes kept of each stream, where the spec does not say
 MAX_OUTPUT_LIMIT = 4 * 1_048_576

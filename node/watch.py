@@ -10,18 +10,37 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from node.bell import Bell
 from node.child import Launch, start
 from node.output import Stream
-from node.process import Usage, end_descendants, has_ended, kill_descendants, kill_group
+from node.process import Usage
 
 GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
 GIVE_UP_SECONDS = 10.0  # after SIGKILL, if it is not ours to kill (a set-user-id program)
 DRAIN_SECONDS = 0.2  # for what is still in the pipes, once every writer we know of is dead
 NOTE_LIMIT = 4_000_000  # bytes that a function's process may hand back
 READ_BYTES = 65536
+
+
+class Running(Protocol):
+    """A member's process: a child of ours, or of the fork server's."""
+
+    fds: list[int]  # the reading ends of its stdout, stderr and, if any, note
+    wake: int | None  # readable when it may have ended, where the bell does not ring for that
+
+    def has_ended(self, usage: Usage) -> bool: ...
+
+    def terminate(self) -> None:
+        """Ask it and its group to end."""
+
+    def kill(self) -> None:
+        """Kill it, its group, and whatever descends from it."""
+
+    def reap(self, usage: Usage) -> tuple[int | None, bool]:
+        """Leave nothing of it. Answers its exit code, negative for a signal, None if it has not
+        ended; and whether all of its processes are gone."""
 
 
 @dataclass
@@ -53,8 +72,8 @@ def _read(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
 class _Deadline:
     """Ends a child whose time is up, or when we are told to stop: gently, then not."""
 
-    def __init__(self, pid: int, timeout_seconds: float | None, now: float) -> None:
-        self.pid = pid
+    def __init__(self, running: Running, timeout_seconds: float | None, now: float) -> None:
+        self.running = running
         self.due = now + timeout_seconds if timeout_seconds else math.inf
         self.reason = ""
         self.killed = False
@@ -65,34 +84,32 @@ class _Deadline:
             if not cancelled and now < self.due:
                 return True
             self.reason = "cancel" if cancelled else "timeout"
-            kill_group(self.pid, signal.SIGTERM)
+            self.running.terminate()
             self.due = now + GRACE_SECONDS
         elif now >= self.due:
             if self.killed:
                 return False
             self.killed = True
-            kill_group(self.pid, signal.SIGKILL)
-            kill_descendants()
+            self.running.kill()
             self.due = now + GIVE_UP_SECONDS
         return True
 
 
 def _watch(
-    pid: int, deadline: _Deadline, usage: Usage, selector: selectors.BaseSelector, bell: Bell,
-    tick: Callable[[], float],
-) -> bool:  # fmt: skip
+    running: Running, deadline: _Deadline, usage: Usage, selector: selectors.BaseSelector,
+    bell: Bell, tick: Callable[[], float],
+) -> None:  # fmt: skip
     """Read what it writes until it has ended; its own end counts, not that of its pipes."""
-    while not has_ended(pid, usage):
+    while not running.has_ended(usage):
         now = time.monotonic()
         if not deadline.act(bell.cancelled, now):
-            return False
+            return
         patience = min(tick(), deadline.due - now, 1.0)
         for key, _ in selector.select(max(patience, 0)):
             if key.fd == bell.fd:
                 bell.quiet()
-            else:
+            elif key.fd != running.wake:
                 _read(selector, key)
-    return True
 
 
 def _drain(selector: selectors.BaseSelector) -> None:
@@ -121,6 +138,7 @@ def run_child(
     bell: Bell,
     tick: Callable[[], float],
     watched: Callable[[Stream, Stream], None],
+    begin: Callable[[Launch], Running] = start,
 ) -> Ended:
     """Run it to its end. `watched` is given the streams as they begin; `tick` is called again and
     again and answers in how many seconds it likes to be called next."""
@@ -133,42 +151,36 @@ def run_child(
 
     watched(ended.stdout, ended.stderr)
     started = time.monotonic()
-    pid, fds = start(launch)
-    deadline = _Deadline(pid, launch.timeout_seconds, started)
+    running = begin(launch)
+    deadline = _Deadline(running, launch.timeout_seconds, started)
+    wakes = [bell.fd] if running.wake is None else [bell.fd, running.wake]
     try:
         with selectors.DefaultSelector() as selector:
             sinks = (ended.stdout.add, ended.stderr.add, keep_note)
-            for fd, sink in zip(fds, sinks, strict=False):  # a program may have no note
+            for fd, sink in zip(running.fds, sinks, strict=False):  # a program may have no note
                 selector.register(fd, selectors.EVENT_READ, sink)
-            selector.register(bell.fd, selectors.EVENT_READ)
-            by_itself = _watch(pid, deadline, ended.usage, selector, bell, tick)
+            for fd in wakes:
+                selector.register(fd, selectors.EVENT_READ)
+            _watch(running, deadline, ended.usage, selector, bell, tick)
             ended.run_seconds = time.monotonic() - started
             ended.stopped = deadline.reason
-            _reap(pid, by_itself, ended, bell)
-            selector.unregister(bell.fd)
+            code, ended.all_gone = running.reap(ended.usage)
+            for fd in wakes:
+                selector.unregister(fd)
             _drain(selector)
     except BaseException:
-        kill_group(pid, signal.SIGKILL)
-        end_descendants(bell, ended.usage)
+        running.kill()
+        running.reap(ended.usage)
         raise
     finally:
-        for fd in fds:
+        for fd in running.fds:
             os.close(fd)
+    if code is not None and code < 0:
+        ended.signal = signal_name(-code)
+    else:
+        ended.exit_code = code
     ended.note = _parse_note(bytes(note))
     return ended
-
-
-def _reap(pid: int, has_ended: bool, ended: Ended, bell: Bell) -> None:
-    kill_group(pid, signal.SIGKILL)  # before its number is free again
-    if has_ended:
-        _, status, rusage = os.wait4(pid, 0)
-        ended.usage.add(rusage)
-        code = os.waitstatus_to_exitcode(status)
-        if code < 0:
-            ended.signal = signal_name(-code)
-        else:
-            ended.exit_code = code
-    ended.all_gone = end_descendants(bell, ended.usage) and has_ended
 
 
 def signal_name(number: int) -> str:

@@ -53,7 +53,12 @@ class Bench:
         return {"bundle": 7, "tasks": self.tasks, "specs": {"12": spec}, "members": members}
 
     def start(
-        self, *bundles: Any, answers: Sequence[bool] = (), sends: bool = True, **env: str
+        self,
+        *bundles: Any,
+        answers: Sequence[bool] = (),
+        sends: bool = True,
+        served: bool = False,
+        **env: str,
     ) -> subprocess.Popen[str]:
         request = {
             "bundles": bundles,
@@ -61,6 +66,7 @@ class Bench:
             "files": str(self.files),
             "answers": answers,
             "sends": sends,
+            "served": served,
         }
         process = subprocess.Popen(
             [sys.executable, str(PROGRAM)],
@@ -104,8 +110,12 @@ class Bench:
     def shell(self, line: str, **spec: Any) -> Report:
         return self.run(kind="command", command=line, **spec)
 
-    def call(self, function: str, args: Any = None, **spec: Any) -> Report:
-        return self.run(args, kind="function", function=function, **spec)
+    def call(self, function: str, args: Any = None, isolation: str = "fork", **spec: Any) -> Report:
+        """`served`: forked by the fork server, which only one after the first can be."""
+        served = isolation == "served"
+        isolation = "fork" if served else isolation
+        spec |= {"kind": "function", "function": function, "isolation": isolation}
+        return self.run_many(spec, [args or {}] * (2 if served else 1), served=served)[-1]
 
     def survivors(self) -> list[str]:
         """Command lines of living processes that carry this bench's mark."""

@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from node import runner, served
 from node.runner import run_bundle
 
 
@@ -31,6 +32,15 @@ def main() -> None:
         sent[name] = path.read_bytes()[:1000].hex()
         return bool(request["sends"])
 
+    if request["served"]:
+        runner.WORTH_A_SERVER = 0
+    begun, begin = [], served.Server.begin
+
+    def noting(*args: Any) -> served.Served:
+        begun.append(args)
+        return begin(*args)
+
+    served.Server.begin = noting  # type: ignore[assignment,method-assign]
     env = dict(os.environ)
     finals, seconds = [], []
     for bundle in request["bundles"]:
@@ -55,6 +65,7 @@ def main() -> None:
         "finals": finals, "told": told, "sent": sent, "seconds": seconds, "peak_kb": peak,
         "children": children, "left": os.listdir(request["folder"]),
         "env_kept": dict(os.environ) == env,
+        "served": len(begun),
         "descriptors": len(os.listdir("/proc/self/fd")),
     }  # fmt: skip
     print(json.dumps(answer))

@@ -105,6 +105,7 @@ def interrupt():
 not_callable = 3
 """
 BOTH = pytest.mark.parametrize("isolation", ["fork", "shared"])
+ALL = pytest.mark.parametrize("isolation", ["fork", "served", "shared"])
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_function_is_called_and_its_value_is_the_result(bench: Bench, isolatio
     assert bench.call("things.nothing", isolation=isolation)["result"] == "null"
 
 
-@BOTH
+@ALL
 def test_an_exception_is_told_from_the_users_frames_on(bench: Bench, isolation: str) -> None:
     report = bench.call("things.fail", isolation=isolation)
     assert (report["outcome"], report["exit_code"]) == ("failed", None)
@@ -137,7 +138,7 @@ def test_an_exception_is_told_from_the_users_frames_on(bench: Bench, isolation: 
     assert str(bench.files) not in report["traceback"]
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize(
     ("function", "args", "error_type", "error"),
     [
@@ -172,7 +173,7 @@ def test_what_can_go_wrong_is_said_in_words(
     assert len(report["traceback"]) <= 16_000
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize(
     ("how", "outcome", "exit_code", "error"),
     [
@@ -203,7 +204,7 @@ def test_a_process_that_vanishes_is_a_failure(bench: Bench, how: str, error: str
     assert (report["outcome"], report["error"]) == ("failed", error)
 
 
-@BOTH
+@ALL
 def test_a_path_parameter_gets_the_file_in_scratch(bench: Bench, isolation: str) -> None:
     files = {"in/a.png": bench.keep(b"12345")}
     args = {"image": "in/a.png", "label": "in/a.png"}
@@ -233,7 +234,7 @@ def test_memory_beyond_the_limit_fails_with_a_hint(bench: Bench) -> None:
     assert bench.call("things.hold", {"mb": 60}, memory_mb=100)["outcome"] == "succeeded"
 
 
-@BOTH
+@ALL
 def test_what_a_function_starts_does_not_survive_it(bench: Bench, isolation: str) -> None:
     report = bench.call("things.spawn", {"mark": bench.mark}, isolation=isolation)
     assert (report["outcome"], report["error"]) == ("succeeded", "")
