@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 LENGTH = 4
 READY = b"ready\n"
 TERM, KILL = b"T", b"K"
-NOWHERE = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 def main(fd: int) -> None:
@@ -47,7 +46,9 @@ def main(fd: int) -> None:
     while True:
         request, (out, err, note) = receive(sock)
         pid = fork_member(tasks, request, out, err, note, ours)
-        sock.sendall(json.dumps(watch(sock, pid)).encode() + b"\n")
+        ending = watch(sock, pid)  # before anything else: each page we touch now is copied
+        os.close(note)
+        sock.sendall(json.dumps(ending).encode() + b"\n")
 
 
 def is_open(fd: int) -> bool:
@@ -115,9 +116,6 @@ def fork_member(
     pid = os.fork()
     if pid == 0:
         run_member(tasks, request, note, ours, lost)
-    os.close(note)
-    for stream in (1, 2):
-        os.dup2(NOWHERE, stream)
     return pid
 
 

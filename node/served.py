@@ -62,10 +62,11 @@ class Server:
 
     def send(self, request: dict[str, Any], fds: list[int]) -> bool:
         """False if nobody is there any more."""
-        data = json.dumps(request).encode()
+        text = json.dumps(request).encode()
+        data = len(text).to_bytes(LENGTH, "big") + text
         try:
-            socket.send_fds(self.sock, [len(data).to_bytes(LENGTH, "big")], fds)
-            self.sock.sendall(data)
+            sent = socket.send_fds(self.sock, [data], fds)
+            self.sock.sendall(data[sent:])
         except OSError:
             return False
         return True
