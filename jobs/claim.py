@@ -294,18 +294,16 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
         return
     insert_rows(Attempt, ATTEMPT_OPENED, (row for b in packed for row in attempt_rows(b, now)))
     numbers = [bundle.id for bundle in packed]
-    sql = (
-        "SELECT job_id, id FROM jobs_attempt"  # noqa: S608
-        f" WHERE finished_at IS NULL AND bundle IN ({marks(numbers)})"
-    )
-    attempt_of = dict(select(sql, numbers))
+    opened = f"a.finished_at IS NULL AND a.bundle IN ({marks(numbers)})"
+    attempt_of = dict(select(f"SELECT job_id, id FROM jobs_attempt a WHERE {opened}", numbers))  # noqa: S608
     for bundle in packed:
         bundle.attempts = {job.id: attempt_of[job.id] for job in bundle.jobs}
-    update_rows(
-        Job,
-        ["state", "tried", "node", "started_at"],
-        (("running", job.tried + 1, b.node, None, job.id) for b in packed for job in b.jobs),
+    sql = (
+        "UPDATE jobs_job SET state = 'running', tried = a.number, node_id = a.node_id,"  # noqa: S608
+        f" started_at = NULL FROM jobs_attempt a WHERE jobs_job.id = a.job_id AND {opened}"
     )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, numbers)
     update_rows(Node, ["last_claim_at"], {(now, bundle.node) for bundle in packed})
     events.note_opened(numbers, now)
 

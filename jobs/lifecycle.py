@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from jobs import dependencies, events, fingerprint, retry, wake
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, OnLost, Outcome, Spec, State
-from jobs.rows import update_rows
+from jobs.rows import select, update_rows, when
 
 # From each state, where a job may go and what takes it there. Nothing else is ever written.
 TRANSITIONS: dict[str, dict[str, str]] = {
@@ -130,9 +130,17 @@ def standings(attempts: QuerySet[Attempt]) -> dict[int, Standing]:
         # In order, as everybody does: no two wait for each other.
         jobs = Job.objects.select_for_update().filter(pk__in=still_open.values("job"))
         list(jobs.order_by("pk").values_list("pk", flat=True))
-    rows: Any = still_open.order_by().values_list(*STANDING)
-    found = [Standing(*[*values, cancel is not None]) for *values, cancel in rows]
-    return {each.attempt: each for each in sorted(found, key=lambda each: each.attempt)}
+    query = still_open.order_by().values_list(*STANDING).query
+    found = sorted(select(*query.sql_with_params()))
+    return {values[0]: standing(*values) for values in found}
+
+
+def standing(*values: Any) -> Standing:
+    *others, claimed_at, started_at, charged, losses, most, on_lost, cancelled_at = values
+    begun = started_at and when(started_at)
+    asked = cancelled_at is not None
+    times = (when(claimed_at), begun)
+    return Standing._make((*others, *times, charged, losses, most, on_lost, asked))
 
 
 @transaction.atomic

@@ -1,11 +1,11 @@
 """Many rows in one statement's time: the hot path's way past the ORM's objects."""
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from django.db import connection, models
 
 
@@ -54,8 +54,8 @@ def update_rows(
     found = [dict(zip(keys, row, strict=True)) for row in rows] if postgres else list(rows)
     if not found:
         return
-    # Not ASCII alone: a lone surrogate is to be refused here, not written.
-    text = json.dumps(found, default=moment, ensure_ascii=False)
+    # It refuses a lone surrogate, which no database may get.
+    text = orjson.dumps(found, moment, orjson.OPT_PASSTHROUGH_DATETIME).decode()
     if postgres:
         types = ", ".join(
             f'"{key}" {model._meta.get_field(name).db_type(connection)}'
@@ -95,6 +95,7 @@ def moment(value: datetime) -> str:
     return str(connection.ops.adapt_datetimefield_value(value))
 
 
+@lru_cache(maxsize=4096)  # the attempts of a claim have the same
 def when(value: Any) -> datetime:
     """A moment as a raw statement gives it: SQLite's is text, and in UTC."""
     found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))

@@ -33,5 +33,5 @@ def test_no_rows_are_no_statement() -> None:
 
 
 def test_a_lone_surrogate_is_refused() -> None:
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(TypeError, match="surrogates not allowed"):
         update_rows(Node, ["breaker_reason"], [("\ud800", make_node("a").pk)])
