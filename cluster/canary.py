@@ -58,6 +58,6 @@ def hear(text: str | None) -> Song:
             return Song("it calculates wrongly")
         if not 0 < seconds <= run_seconds < 1e6:
             return Song("its clock makes no sense")
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Song("its answer made no sense")
     return Song("", seconds, run_seconds)

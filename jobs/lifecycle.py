@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from jobs import dependencies, events, fingerprint, retry, wake
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, OnLost, Outcome, Spec, State
-from jobs.rows import select, update_rows, when
+from jobs.rows import moment, select, update_rows, when
 
 # From each state, where a job may go and what takes it there. Nothing else is ever written.
 TRANSITIONS: dict[str, dict[str, str]] = {
@@ -166,7 +166,8 @@ def close(
         decision = decide(closing, job, rules.get(job.spec, {}), now)
         finished = min(now, max(job.claimed_at, closing.finished_at or now))
         started = closing.started_at and min(finished, max(job.claimed_at, closing.started_at))
-        attempts.append(attempt_row(pk, closing, started, finished))
+        begun, end = moment(started) if started else None, moment(finished)  # each used twice
+        attempts.append(attempt_row(pk, closing, begun, end))
         if closing.outcome == Outcome.SUCCEEDED:
             succeeded.append(pk)
         else:
@@ -177,7 +178,7 @@ def close(
         if decision.state == State.QUEUED:
             queued.append(queued_row(decision, job))
         else:
-            finals.append(ended_row(closing, decision, job, started, finished))
+            finals.append(ended_row(closing, decision, job, begun, end))
             ended[job.job] = str(decision.state)
     close_rows(attempts, wanted)
     update_rows(Job, JOB_ENDED, finals)
@@ -208,9 +209,7 @@ def why(closing: Closing, node: str) -> str:
     return f"{words}: {closing.error.partition(chr(10))[0]}"[: events.MOST_WHY]
 
 
-def attempt_row(
-    pk: int, c: Closing, started: datetime | None, finished: datetime
-) -> tuple[Any, ...]:
+def attempt_row(pk: int, c: Closing, started: str | None, finished: str) -> tuple[Any, ...]:
     return (
         finished, str(c.outcome), c.error, c.error_type[:100], c.traceback, c.exit_code, started,
         c.run_seconds, c.cpu_seconds, c.max_rss_kb, c.stdout_bytes, c.stderr_bytes, pk,
@@ -234,7 +233,7 @@ def mark(c: Closing) -> str | None:
 
 
 def ended_row(
-    c: Closing, d: Decision, job: Standing, started: datetime | None, finished: datetime
+    c: Closing, d: Decision, job: Standing, started: str | None, finished: str
 ) -> tuple[Any, ...]:
     return (
         str(d.state), d.charged, d.losses, d.error, finished, started, c.run_seconds, c.exit_code,

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import orjson
+
 from cluster.engine.events import BundleEnded, BundleGone, Progress
 from jobs import events, files, lifecycle, output
 from jobs.lifecycle import Closing, Standing
@@ -111,7 +113,7 @@ def fold(event: News, mine: dict[int, Standing], folded: Folded, now: datetime) 
         folded.closings += lost(mine, event.error or "the runner died without an answer")
         return
     try:
-        message = json.loads(event.text)
+        message = loads(event.text)
         by_attempt = {
             r["attempt"]: full(r) for r in message.get("ended", ()) if r["attempt"] in mine
         }
@@ -120,7 +122,7 @@ def fold(event: News, mine: dict[int, Standing], folded: Folded, now: datetime) 
         closings = [closing_of(r, mine[r["attempt"]], newest, now) for r in ended]
         started = mine.keys() & set(message.get("started", ()))
         pieces = [piece for piece in message.get("output", ()) if piece["attempt"] in mine]
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         logger.exception("node %s answered nonsense for bundle %d", event.address, event.bundle)
         folded.closings += lost(mine, "the node's answer made no sense")
         return
@@ -132,6 +134,13 @@ def fold(event: News, mine: dict[int, Standing], folded: Folded, now: datetime) 
         reported = {closing.attempt for closing in closings}
         rest = [attempt for pk, attempt in mine.items() if pk not in reported]
         folded.closings += [release(attempt) for attempt in rest]
+
+
+def loads(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # it has no word for bytes that were no text
+        return json.loads(text)
 
 
 def closing_of(report: dict[str, Any], attempt: Standing, newest: float, now: datetime) -> Closing:

@@ -58,6 +58,7 @@ def test_the_canarys_source_does_what_is_expected(tmp_path: Any, monkeypatch: An
     [
         (None, "its answer made no sense"),
         ("[]", "its answer made no sense"),
+        ("[" * 100_000, "its answer made no sense"),
         ('{"ended": [1]}', "its answer made no sense"),
         (song(outcome="failed", error="no space left"), "no space left"),
         (song(result='{"seconds": 0.1, "total": 5}'), "it calculates wrongly"),
