@@ -65,7 +65,9 @@ class NodeView:
 
     def free_in(self) -> float:
         """Seconds until a slot is free, by what is known of the jobs on it."""
-        return 0.0 if self.free or not self.ends else max(0.0, self.ends[0])
+        if self.busy < self.slots or not self.ends:
+            return 0.0
+        return max(0.0, self.ends[0])
 
     def take(self, need: Need, seconds: float) -> None:
         """Give a job its slots now."""
@@ -247,29 +249,35 @@ class Choice:
 
     node: NodeView
     now: bool  # False: it is worth waiting for this one
-    receipt: dict[str, Any]
+    receipt: dict[str, Any]  # empty where it waits: nobody will ask
 
 
-Entry = tuple[float, str, int, NodeView]  # score, name, how many it had been given, node
+Entry = tuple[float, int, int]  # score, place in Placer.nodes, how many it had been given
+Seconds = Callable[[int], float | None]  # of this job on the node with that id; None: unknown
 
 
 @dataclass
 class Race:
-    """The nodes that fit one kind of job, best first."""
+    """The nodes that fit one kind of job: a heap, best first. Entries may be too low, never too
+    high: they are scored anew when they come up."""
 
-    heap: list[Entry]
-    ruled_out: dict[str, str]
-
-
-Seconds = Callable[[int], float | None]  # of this job on the node with that id; None: unknown
+    need: Need
+    strategy: str
+    heap: list[Entry] = field(default_factory=list)
+    ruled_out: dict[str, str] = field(default_factory=dict)
+    lasts: list[float] = field(default_factory=list)  # seconds of the job, by place; if foreseeing
 
 
 class Placer:
-    """One pass. Places jobs one by one; scores anew only what changed since."""
+    """One pass. Places jobs one by one; scores anew only what changed since and comes up."""
+
+    now = 0.0  # what the nodes' ends are counted from
 
     def __init__(self, nodes: Sequence[NodeView]) -> None:
-        self.nodes = nodes
+        self.nodes = sorted(nodes, key=lambda node: node.name)  # of equals the first by name
         self.races: dict[Any, Race] = {}
+        self.fits: dict[Need, tuple[list[int], dict[str, str]]] = {}  # but for slots and memory
+        self.free_at: list[float] = []  # by place, when a slot is free; empty: nobody asked yet
 
     def place(
         self,
@@ -287,67 +295,114 @@ class Placer:
         key = (need, strategy, kind if foresees else None)
         race = self.races.get(key)
         if race is None:
-            race = self.races[key] = self.start(need, strategy, seconds)
-        entry = self.best(race, need, strategy, seconds)
-        if entry and entry[3].id == avoid and (other := self.best(race, need, strategy, seconds)):
+            start = self.look_ahead if foresees else self.start
+            race = self.races[key] = start(Race(need, strategy), seconds)
+        best = self.soonest if foresees else self.best
+        entry = best(race)
+        if entry and self.nodes[entry[1]].id == avoid:
+            heapq.heappop(race.heap)
+            other = best(race)
             heapq.heappush(race.heap, entry)
-            entry = other
-        if entry is None:
-            return None
-        heapq.heappush(race.heap, entry)
-        return self.give(entry, race, need, strategy, seconds)
+            entry = other or entry
+        return self.give(entry, race, seconds) if entry else None
 
-    def give(self, entry: Entry, race: Race, need: Need, strategy: str, seconds: Seconds) -> Choice:
-        score, name, _, node = entry
-        candidates = {other: round(points, 4) for points, other, _, _ in lowest(race.heap, SHOWN)}
-        candidates.setdefault(name, round(score, 4))
-        receipt: dict[str, Any] = {
-            "strategy": strategy,
+    def give(self, entry: Entry, race: Race, seconds: Seconds) -> Choice:
+        score, place, _ = entry
+        node, need, receipt = self.nodes[place], race.need, dict[str, Any]()
+        now = node.busy < node.slots and not (  # else there is no need to find words for it
+            short_of_slots(need, node) or short_of_memory(need, node)
+        )
+        if now:
+            expected = seconds(node.id)
+            receipt = self.receipt(entry, race, expected)
+            node.take(need, GUESS_SECONDS / node.speed if expected is None else expected)
+            if race.strategy == "random_weighted":
+                node.drawn = score
+        else:
+            node.book(need, race.lasts[place])
+        if self.free_at:
+            self.free_at[place] = node.free_in()
+        return Choice(node, now, receipt)
+
+    def receipt(self, entry: Entry, race: Race, expected: float | None) -> dict[str, Any]:
+        best = lowest(race.heap, SHOWN)
+        candidates = {self.nodes[place].name: round(score, 4) for score, place, _ in best}
+        candidates.setdefault(self.nodes[entry[1]].name, round(entry[0], 4))
+        found: dict[str, Any] = {
+            "strategy": race.strategy,
             "candidates": candidates,
             "ruled_out": race.ruled_out,
         }
-        expected = seconds(node.id)
         if expected is not None:
-            receipt["expected_seconds"] = round(expected, 3)
-        else:
-            expected = GUESS_SECONDS / node.speed
-        now = not (short_of_slots(need, node) or short_of_memory(need, node))
-        if strategy == "random_weighted":
-            node.drawn = score
-        (node.take if now else node.book)(need, expected)
-        return Choice(node, now, receipt)
+            found["expected_seconds"] = round(expected, 3)
+        return found
 
-    def start(self, need: Need, strategy: str, seconds: Seconds) -> Race:
-        tests = BEFORE_SLOTS if strategy in FORESEEING else TESTS
-        heap, ruled_out = list[Entry](), dict[str, str]()
-        for node in self.nodes:
-            if reason := first_reason(tests, need, node):
-                if len(ruled_out) < SHOWN:
-                    ruled_out[node.name] = reason
-            else:
-                while len(node.ends) < node.busy:  # a job of which nothing is known
-                    heapq.heappush(node.ends, GUESS_SECONDS / node.speed)
-                heap.append(entry_of(node, strategy, seconds))
-        heapq.heapify(heap)
-        return Race(heap, ruled_out)
+    def start(self, race: Race, seconds: Seconds) -> Race:
+        places, race.ruled_out = self.sift(TESTS, race.need)
+        race.heap = [self.entry(race, place) for place in places]
+        heapq.heapify(race.heap)
+        return race
 
-    def best(self, race: Race, need: Need, strategy: str, seconds: Seconds) -> Entry | None:
-        """Take the best entry off the heap; what a placement made stale goes back rescored."""
-        foresees = strategy in FORESEEING
+    def look_ahead(self, race: Race, seconds: Seconds) -> Race:
+        """As start, with the busy nodes: a score is when one has a slot + what the job lasts."""
+        if race.need not in self.fits:
+            self.fits[race.need] = self.sift(BEFORE_SLOTS, race.need)
+        places, race.ruled_out = self.fits[race.need]
+        if not self.free_at:
+            self.free_at = [free_in(node) for node in self.nodes]
+        race.lasts = [0.0] * len(self.nodes)
+        for place in places:
+            node = self.nodes[place]
+            expected = seconds(node.id)
+            race.lasts[place] = GUESS_SECONDS / node.speed if expected is None else expected
+        race.heap = [(self.free_at[place] + race.lasts[place], place, 0) for place in places]
+        heapq.heapify(race.heap)
+        return race
+
+    def sift(self, tests: Sequence[Test], need: Need) -> tuple[list[int], dict[str, str]]:
+        """The places of the nodes that pass, and why the others do not."""
+        places, ruled_out = list[int](), dict[str, str]()
+        for place, node in enumerate(self.nodes):
+            if not (reason := first_reason(tests, need, node)):
+                places.append(place)
+            elif len(ruled_out) < SHOWN:
+                ruled_out[node.name] = reason
+        return places, ruled_out
+
+    def best(self, race: Race) -> Entry | None:
+        """The best entry, left where it is."""
         while race.heap:
-            entry = heapq.heappop(race.heap)
-            _, _, placed, node = entry
-            if not foresees and (short_of_slots(need, node) or short_of_memory(need, node)):
-                continue  # for the rest of the pass
-            if placed == node.placed:
+            entry = race.heap[0]
+            node = self.nodes[entry[1]]
+            if short_of_slots(race.need, node) or short_of_memory(race.need, node):
+                heapq.heappop(race.heap)  # for the rest of the pass
+            elif entry[2] == node.placed:
                 return entry
-            heapq.heappush(race.heap, entry_of(node, strategy, seconds))
+            else:
+                heapq.heapreplace(race.heap, self.entry(race, entry[1]))
+        return None
+
+    def entry(self, race: Race, place: int) -> Entry:
+        node = self.nodes[place]
+        return STRATEGIES[race.strategy](node, None), place, node.placed
+
+    def soonest(self, race: Race) -> Entry | None:
+        """As best, where it is looked ahead: thousands of times in a pass."""
+        heap, lasts, free_at = race.heap, race.lasts, self.free_at
+        while heap:
+            entry = heap[0]
+            place = entry[1]
+            score = free_at[place] + lasts[place]
+            if score == entry[0]:
+                return entry
+            heapq.heapreplace(heap, (score, place, 0))
         return None
 
 
-def entry_of(node: NodeView, strategy: str, seconds: Seconds) -> Entry:
-    expected = seconds(node.id) if strategy in FORESEEING else None
-    return STRATEGIES[strategy](node, expected), node.name, node.placed, node
+def free_in(node: NodeView) -> float:
+    while len(node.ends) < node.busy:  # a job of which nothing is known
+        heapq.heappush(node.ends, GUESS_SECONDS / node.speed)
+    return node.free_in()
 
 
 def lowest(heap: list[Entry], count: int) -> Iterator[Entry]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cache
 from typing import Any
 
 from django.db import connection, transaction
@@ -106,7 +106,8 @@ def claim(
             return []
         strategy, remaining = setting.read("strategy"), len(jobs)
         foreseen = foresees(jobs, strategy)
-        sizes = [bundles.most(times.quickest(job.spec)) for job in jobs[:free]]
+        quickest = cache(times.quickest)  # of a spec, on any node
+        sizes = [bundles.most(quickest(job.spec)) for job in jobs[:free]]
         wanted = max(sum(sizes), FORESEEN if foreseen else 0)
         if len(jobs) == peek < wanted:
             jobs = ready_jobs(now, able, min(MOST, wanted))
@@ -191,8 +192,9 @@ def foresee_ends(views: list[NodeView], times: RunTimes, now: datetime) -> None:
     """Tell the views when their taken slots will be free, as far as run times are known."""
     by_id = {view.id: view for view in views}
     speeds = {view.id: view.speed for view in views}
+    expecting = cache(lambda spec: times.expecting(spec, speeds))
     for node, slots, spec, count, since in running_bundles(list(by_id)):
-        each = times.expected(spec, node, speeds) or GUESS_SECONDS / by_id[node].speed
+        each = expecting(spec)(node) or GUESS_SECONDS / by_id[node].speed
         left = count * each - (now - since).total_seconds()
         for _ in range(slots):  # overdue: soon, but not now
             heapq.heappush(by_id[node].ends, max(left, each / 10))
@@ -249,7 +251,7 @@ def pack(
     slots = sum(view.slots for view in views if view.online)
     free = sum(view.free for view in views if view.online)
     speeds = {view.id: view.speed for view in views}
-    placer = Placer(views)
+    placer, expecting = Placer(views), cache(lambda spec: times.expecting(spec, speeds))
     taken: set[int] = set()
     full: set[tuple[int, str]] = set()  # (need, strategy) that no node can take any more
     for position, job in enumerate(jobs):
@@ -258,8 +260,7 @@ def pack(
             continue
         need = needs[job.need]
         last = job.node if job.tried else None  # another node this time, where there is a choice
-        seconds = partial(times.expected, job.spec, speeds=speeds)
-        choice = placer.place(need, name, seconds, job.spec, last)
+        choice = placer.place(need, name, expecting(job.spec), job.spec, last)
         if choice is None:
             full.add((job.need, name))
             continue

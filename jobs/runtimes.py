@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -76,13 +76,27 @@ class RunTimes:
         paces = [self.pace(spec, node) for node in self.nodes_of.get(spec, ())]
         return min((pace for pace in paces if pace is not None), default=None)
 
-    def expected(self, spec: int, node: int, speeds: dict[int, float]) -> float | None:
+    def expected(self, spec: int, node: int, speeds: Mapping[int, float]) -> float | None:
         """Seconds; from the other nodes' runs and speeds where this one never ran it."""
-        if stat := self.stats.get((spec, node)):
-            return stat.seconds
-        nodes = self.nodes_of.get(spec, ())
-        work = [self.stats[spec, n].seconds * speeds.get(n, 1.0) for n in nodes]
-        return sum(work) / len(work) / speeds.get(node, 1.0) if work else None
+        return self.expecting(spec, speeds)(node)
+
+    def expecting(self, spec: int, speeds: Mapping[int, float]) -> Callable[[int], float | None]:
+        """The same for one node after another: the others' runs are added up once."""
+        stats, nodes = self.stats, self.nodes_of.get(spec, ())
+        mean: float | None = None  # work of a job: seconds at speed 1
+
+        def expected(node: int) -> float | None:
+            nonlocal mean
+            if stat := stats.get((spec, node)):
+                return stat.seconds
+            if not nodes:
+                return None
+            if mean is None:
+                work = [stats[spec, n].seconds * speeds.get(n, 1.0) for n in nodes]
+                mean = sum(work) / len(work)
+            return mean / speeds.get(node, 1.0)
+
+        return expected
 
     def shared(self) -> dict[int, dict[int, Measured]]:
         """Spec -> node -> runs, for specs that ran on more than one node."""
