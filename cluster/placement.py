@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from cluster.strategies import FORESEEING, GUESS_SECONDS, STRATEGIES
 
@@ -243,8 +243,7 @@ def first_reason(tests: Sequence[Test], need: Need, node: NodeView) -> Words | N
     return None
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """A node chosen, with the receipt that explains it."""
 
     node: NodeView

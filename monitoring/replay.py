@@ -9,16 +9,16 @@ import itertools
 import math
 import random
 from array import array
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cluster.placement import Choice, Need, NodeView, never
+from cluster.placement import Need, Seconds, never
 from cluster.strategies import FORESEEN, GUESS_SECONDS
 from jobs import bundles
 from jobs.ahead import PAUSE, SOON_SECONDS
-from monitoring.standing import StandingPlacer, StandingView
+from monitoring.standing import StandingPlacer, StandingRace, StandingView
 
 REST_SECONDS = PAUSE.total_seconds()
 LOOK_SECONDS, LOOK_SECONDS_PER_NODE = 30e-6, 0.4e-6  # for each job a foreseeing pass looks at
@@ -101,17 +101,25 @@ class Outcome:
     load: dict[str, Load] = field(default_factory=dict)
 
 
-class Group(NamedTuple):
-    """Jobs that are equal in this may ride together: claim.Ready.likeness."""
+@dataclass(eq=False)
+class Lane:
+    """Jobs that may ride together (claim.Ready.likeness), in the order of their arrival."""
 
     priority: int
     need: int
-    spec: int
-    strategy: str
     alone: bool
+    race: StandingRace
+    seconds: Seconds
+    jobs: deque[tuple[float, int, float]] = field(default_factory=deque)  # at, number, share
+    passed: int = 0  # looked at in this pass, and to wait: the first so many of them
+
+    @property
+    def head(self) -> "Head":
+        at, number, _ = self.jobs[self.passed]
+        return -self.priority, at, number, self
 
 
-Head = tuple[int, float, int, Group]  # rank of a group's first job; the claim's order
+Head = tuple[int, float, int, Lane]  # the rank of a lane's next job: the claim's order
 End = tuple[float, int, int, int, int, float, bool]
 
 
@@ -120,16 +128,16 @@ class Run:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self.views = [view_of(machine) for machine in scene.machines]
-        self.placer = StandingPlacer(self.views)
+        self.placer = StandingPlacer([view_of(machine) for machine in scene.machines])
+        self.views = self.placer.views
         self.paced = {machine.id: machine.paced for machine in scene.machines}
         self.slots = sum(machine.slots for machine in scene.machines)
         self.needs = scene.needs
         self.fits = [[never(need, view) is None for view in self.views] for need in scene.needs]
         self.possible = [any(fits) for fits in self.fits]
-        self.queues: dict[Group, deque[tuple[float, int, float]]] = defaultdict(deque)
+        self.lanes: dict[tuple[Any, ...], Lane] = {}
         self.heads: list[Head] = []
-        self.blocked: dict[int, list[Head]] = {}  # need -> groups that no node can take now
+        self.blocked: dict[int, list[Head]] = {}  # need -> lanes that no node can take now
         self.waiting = 0
         self.numbers = itertools.count()
         self.ends: list[End] = []
@@ -138,7 +146,7 @@ class Run:
         self.due = False  # something changed since the last pass
         self.resume_at = -math.inf  # until then a pass is at work that looks far ahead
         self.look_seconds = LOOK_SECONDS + LOOK_SECONDS_PER_NODE * len(self.views)
-        self.paces: dict[int, Callable[[int], float | None]] = {}
+        self.paces: dict[int, Seconds] = {}
         self.waits = array("d")
         self.turnaround = 0.0
         self.work = 0.0
@@ -146,7 +154,7 @@ class Run:
         self.count = self.never = self.bundles = 0
         self.loads = [Load() for _ in self.views]
 
-    def seconds(self, spec: int) -> Callable[[int], float | None]:
+    def seconds(self, spec: int) -> Seconds:
         """Expected on each node, by id; looked up once."""
         known = self.paces.get(spec)
         if known is None:
@@ -154,20 +162,27 @@ class Run:
             known = self.paces[spec] = by_id.__getitem__
         return known
 
+    def lane(self, job: Work) -> Lane:
+        key = (job.priority, job.need, job.spec, job.strategy, job.alone)
+        lane = self.lanes.get(key)
+        if lane is None:
+            name, seconds = job.strategy or self.scene.strategy, self.seconds(job.spec)
+            race = self.placer.race(self.needs[job.need], name, seconds, job.spec)
+            lane = self.lanes[key] = Lane(job.priority, job.need, job.alone, race, seconds)
+        return lane
+
     def arrive(self, job: Work) -> None:
         if not self.possible[job.need]:
             self.never += 1
             return
-        group = Group(job.priority, job.need, job.spec, job.strategy, job.alone)
-        queue, number = self.queues[group], next(self.numbers)
-        queue.append((job.at, number, job.share))
+        lane = self.lane(job)
+        lane.jobs.append((job.at, next(self.numbers), job.share))
         self.waiting += 1
-        if len(queue) == 1:
-            head = (-job.priority, job.at, number, group)
+        if len(lane.jobs) == 1:
             if job.need in self.blocked:
-                self.blocked[job.need].append(head)
+                self.blocked[job.need].append(lane.head)
             else:
-                heapq.heappush(self.heads, head)
+                heapq.heappush(self.heads, lane.head)
 
     def end(self, event: End) -> None:
         """A bundle has ended: its slots are free again."""
@@ -182,74 +197,64 @@ class Run:
 
     def claim(self) -> None:
         """One pass: the most urgent job to its best node, its likes with it, and so on."""
-        booked: list[tuple[Group, list[tuple[float, int, float]]]] = []
+        passed: list[Lane] = []
         looked, self.due = 0, False
-        while self.heads and self.placer.free_slots > 0 and looked < FORESEEN:
-            head = heapq.heappop(self.heads)
-            group = head[3]
-            name = group.strategy or self.scene.strategy
-            seconds = self.seconds(group.spec)
-            need = self.needs[group.need]
-            choice = self.placer.place(need, name, seconds, group.spec)
+        heads, placer = self.heads, self.placer
+        while heads and placer.free_slots > 0 and looked < FORESEEN:
+            lane = heads[0][3]
+            choice = placer.choose(lane.race, lane.seconds)
             if choice is None:
-                self.blocked.setdefault(group.need, []).append(head)
+                self.blocked.setdefault(lane.need, []).append(heapq.heappop(heads))
                 continue
-            queue = self.queues[group]
             if choice.now:
-                self.start(group, queue, need, choice, seconds(choice.node.id))
+                self.start(lane, choice.node)
             else:  # it waits for a node that will have done it sooner than any free one
                 looked += 1
-                if not booked or booked[-1][0] is not group:
-                    booked.append((group, []))
-                booked[-1][1].append(queue.popleft())
-            if queue:
-                at, number, _ = queue[0]
-                heapq.heappush(self.heads, (-group.priority, at, number, group))
-        if booked:
-            self.put_back(booked)
-            self.resume_at = self.placer.now + looked * self.look_seconds
-        self.placer.end_pass()
+                if not lane.passed:
+                    passed.append(lane)
+                lane.passed += 1
+            if lane.passed < len(lane.jobs):
+                heapq.heapreplace(heads, lane.head)
+            else:
+                heapq.heappop(heads)
+        if passed:
+            self.go_back(passed)
+            self.resume_at = placer.now + looked * self.look_seconds
+        placer.end_pass()
         self.followable.clear()
 
-    def put_back(self, booked: list[tuple[Group, list[tuple[float, int, float]]]]) -> None:
-        """Those that were looked at without a start, to where they were."""
-        groups = {group for group, _ in booked}
-        for group, jobs in reversed(booked):
-            self.queues[group].extendleft(reversed(jobs))
-        self.heads = [head for head in self.heads if head[3] not in groups]
+    def go_back(self, passed: Sequence[Lane]) -> None:
+        """To the first job of each lane in which some were passed over."""
+        self.heads = [head for head in self.heads if not head[3].passed]
         for need, heads in self.blocked.items():
-            self.blocked[need] = [head for head in heads if head[3] not in groups]
-        for group in groups:
-            at, number, _ = self.queues[group][0]
-            head = (-group.priority, at, number, group)
-            self.blocked[group.need].append(head) if group.need in self.blocked else (
-                self.heads.append(head)
-            )
+            self.blocked[need] = [head for head in heads if not head[3].passed]
+        for lane in passed:
+            lane.passed = 0
+            self.blocked.get(lane.need, self.heads).append(lane.head)
         heapq.heapify(self.heads)
 
-    def start(
-        self, group: Group, queue: deque[tuple[float, int, float]], need: Need, choice: Choice,
-        expected: float | None,
-    ) -> None:  # fmt: skip
-        view: NodeView = choice.node
-        placer, place, now = self.placer, view.place, self.placer.now  # type: ignore[attr-defined]
+    def start(self, lane: Lane, view: StandingView) -> None:
+        placer, place, now = self.placer, view.place, self.placer.now
+        need, jobs, expected = lane.race.need, lane.jobs, lane.seconds(view.id)
         first = now - self.ended_at > REST_SECONDS
-        size = 1 if group.alone else bundles.size(expected, self.waiting, self.slots, first)
+        size = 1 if lane.alone else bundles.size(expected, self.waiting, self.slots, first)
         each = GUESS_SECONDS / view.speed if expected is None else expected
         overheads, clock = self.scene.overheads, now
-        if not group.alone and self.followable.get(place, 0) >= need.slots == 1:
+        if not lane.alone and self.followable.get(place, 0) >= need.slots == 1:
             self.followable[place] -= 1
             clock += overheads.ahead
         else:
             clock += overheads.bundle
-        worked, load, size = 0.0, self.loads[place], min(size, len(queue))
+        worked, load, size = 0.0, self.loads[place], min(size, len(jobs) - lane.passed)
+        jobs.rotate(-lane.passed)
         for number in range(size):
-            at, _number, share = queue.popleft()
+            at, _number, share = jobs.popleft()
             clock += overheads.member if number else 0.0
             self.waits.append(clock - at)
             clock += each * share
             worked += each * share
             self.turnaround += clock - at
+        jobs.rotate(lane.passed)
         self.work += worked * need.slots
         load.jobs += size
         load.seconds += worked * need.slots
@@ -261,10 +266,10 @@ class Run:
         planned = now + each
         if size > 1:
             planned = now + each * size
-            placer.extend(self.views[place], need, each, planned)
+            placer.extend(view, need, each, planned)
         soon = need.slots == 1 and expected is not None and each * size <= SOON_SECONDS
         turn = 0.0 if soon and self.waiting else overheads.turn
-        event = (clock + turn, self.bundles, place, group.need, need.slots, planned, soon)
+        event = (clock + turn, self.bundles, place, lane.need, need.slots, planned, soon)
         heapq.heappush(self.ends, event)
 
 

@@ -6,18 +6,23 @@ would be all there is to it. This one keeps its races, and looks again at nodes 
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from operator import add
 from typing import Any
 
 from cluster.placement import (
     BEFORE_SLOTS,
     MEGABYTE,
     Choice,
+    Entry,
     Need,
     NodeView,
     Placer,
+    Race,
+    Seconds,
     first_reason,
     short_of_memory,
     short_of_slots,
@@ -26,8 +31,7 @@ from cluster.strategies import FORESEEING, GUESS_SECONDS, STRATEGIES
 
 LATE = 0.1  # of a member's time: an overdue slot is free so soon, but not now (claim.foresee_ends)
 LOGGED = 20_000  # changes remembered for races that have not looked yet
-Entry = tuple[float, str, int, int, int]  # score, name, version, stamp, place
-Seconds = Callable[[int], float | None]
+Places = Sequence[int]
 
 
 @dataclass(eq=False)
@@ -35,27 +39,21 @@ class StandingView(NodeView):
     """A node whose slots are taken and given back; its ends are moments, not lengths."""
 
     place: int = 0
-    version: int = 0  # counts the changes for which its score may fall
-    clock: float = 0.0
+    mark: int = 0  # counts what happened to it
     each: float = 0.0  # seconds of a member of what was placed last
     late: float = 0.0  # an overdue slot is free after so long
 
-    def free_in(self) -> float:
-        """The moment, where it is not at once."""
+    def free_from(self, now: float) -> float:
+        """The moment when it has a slot."""
         if self.busy < self.slots or not self.ends:
-            return 0.0
-        end, soonest = self.ends[0], self.clock + self.late
-        return end if end > soonest else soonest
+            return now
+        return max(self.ends[0], now + self.late)
 
-    def book(self, need: Need, seconds: float) -> None:
+    def wait(self, need: Need, seconds: float, now: float) -> None:
+        """As `book`."""
         for _ in range(min(need.slots, len(self.ends))):
-            soonest = max(self.ends[0], self.clock + self.late)
-            heapq.heapreplace(self.ends, soonest + seconds)
+            heapq.heapreplace(self.ends, max(self.ends[0], now + self.late) + seconds)
         self.placed += 1
-
-    def stamp(self, passes: int) -> int:
-        """Tells apart how often it was given a job in which pass; 0: not in this one."""
-        return (passes << 20) + self.placed if self.placed else 0
 
     def give_back(self, need: Need, end: float) -> None:
         self.busy -= need.slots
@@ -66,16 +64,37 @@ class StandingView(NodeView):
 
 
 @dataclass
-class StandingRace:
-    """The nodes that fit one kind of job. Busy ones apart, where they count too."""
+class Log:
+    """Places in the order in which something happened there, for races that look now and then."""
 
-    fits: list[bool]
-    free: list[Entry] = field(default_factory=list)
-    busy: list[Entry] = field(default_factory=list)
-    local: list[Entry] = field(default_factory=list)  # busy ones, as booked in this pass
-    aside: list[Entry] = field(default_factory=list)  # of `busy`, until the pass ends
-    seen: int = -1  # changes of the log that it knows
+    places: list[int] = field(default_factory=list)
+    forgotten: int = 0  # how many there were before
+
+    @property
+    def written(self) -> int:
+        return self.forgotten + len(self.places)
+
+    def write(self, place: int) -> None:
+        self.places.append(place)
+        if len(self.places) > LOGGED:
+            self.forgotten += len(self.places)
+            self.places.clear()
+
+    def since(self, seen: int, most: int) -> Places | None:
+        """None: forgotten, or more than `most`."""
+        if seen < self.forgotten or self.written - seen > most:
+            return None
+        news = self.places[seen - self.forgotten :]
+        return list(dict.fromkeys(news)) if len(news) > 1 else news
+
+
+@dataclass
+class StandingRace(Race):
+    fits: Sequence[bool] = ()  # by place; `lasts` is infinite where it does not
+    seen: int = -1  # of the log
     drawn: float = 0.0  # the last winning draw
+    base: list[Entry] = field(default_factory=list)  # the heap between passes, if foreseeing
+    passes: int = 0  # the one for which `heap` was copied from it
 
 
 class StandingPlacer(Placer):
@@ -83,58 +102,79 @@ class StandingPlacer(Placer):
 
     def __init__(self, nodes: Sequence[StandingView]) -> None:
         super().__init__(nodes)
-        self.views = list(nodes)
+        self.views: list[StandingView] = self.nodes  # type: ignore[assignment]
         for place, view in enumerate(self.views):
             view.place = view.turn = place
         self.standing: dict[Any, StandingRace] = {}
-        self.log: list[int] = []
-        self.forgotten = 0  # changes that the log had before
-        self.now = 0.0
+        self.changes, self.falls = Log(), Log()  # all; where a slot may be free sooner than before
+        self.scores = False  # some race goes by more than the time
         self.passes = 1
+        self.looks = 0  # the last pass in which it was looked ahead
         self.first = 0  # where the round goes on: only ever rises
         self.used: set[int] = set()  # in this pass
-        self.stirred: list[StandingRace] = []  # with something in local or aside
         self.booked: dict[int, list[float]] = {}  # place -> its ends without this pass's bookings
         self.free_slots = sum(view.free for view in self.views)
+        self.ends = [-math.inf] * len(self.views)  # by place: the first, where no slot is free
+        self.lates = [0.0] * len(self.views)  # by place: its `late`, where no slot is free
+        self.firm_at: list[float] = []  # free_at as it was when this pass began to look ahead
 
     def place(
         self, need: Need, strategy: str, seconds: Seconds, kind: Any = None,
         avoid: int | None = None,
     ) -> Choice | None:  # fmt: skip
+        return self.choose(self.race(need, strategy, seconds, kind), seconds)
+
+    def race(self, need: Need, strategy: str, seconds: Seconds, kind: Any) -> StandingRace:
         foresees = strategy in FORESEEING
         key = (need, strategy, kind if foresees else None)
         race = self.standing.get(key)
         if race is None:
-            tests = [first_reason(BEFORE_SLOTS, need, view) is None for view in self.views]
-            race = self.standing[key] = StandingRace(tests)
-        self.catch_up(race, need, strategy, seconds)
-        entry = self.top(race, race.free, need, strategy, seconds)
-        if foresees:
-            best = (self.now + entry[0], entry[1]) if entry else (math.inf, "")
-            for heap in (race.busy, race.local):
-                later = self.top(race, heap, need, strategy, seconds, best)
-                if later and later[:2] < best:
-                    entry, best = later, later[:2]
+            race = self.standing[key] = StandingRace(need, strategy)
+            race.fits = [first_reason(BEFORE_SLOTS, need, view) is None for view in self.views]
+            if foresees:
+                race.lasts = [
+                    lasts(view, seconds) if fits else math.inf
+                    for view, fits in zip(self.views, race.fits, strict=True)
+                ]
+            self.scores |= not foresees
+        return race
+
+    def choose(self, race: StandingRace, seconds: Seconds) -> Choice | None:
+        """As `place`, for a job of this race."""
+        if race.lasts:
+            if race.passes != self.passes:
+                self.look_again(race)
+            entry = self.soonest(race)
+        else:
+            self.catch_up(race)
+            entry = self.best_now(race)
         if entry is None:
             return None
-        view = self.views[entry[4]]
-        if strategy == "random_weighted":
-            race.drawn = entry[0]
-        expected = seconds(view.id)
-        if expected is None:
-            expected = GUESS_SECONDS / view.speed
-        now = not (short_of_slots(need, view) or short_of_memory(need, view))
+        score, place, _ = entry
+        view, need = self.views[place], race.need
+        now = view.busy < view.slots and not (
+            short_of_slots(need, view) or short_of_memory(need, view)
+        )
         if now:
-            view.each = expected
-            view.take(need, self.now + expected)
-            if kept := self.booked.get(view.place):
-                kept += [self.now + expected] * need.slots
-            self.free_slots -= need.slots
-            self.used.add(view.place)
+            self.take(view, need, race.lasts[place] if race.lasts else lasts(view, seconds))
+            race.drawn = score  # for the strategy that draws
         else:
-            self.booked.setdefault(view.place, list(view.ends))
-            view.book(need, expected)
+            if place not in self.booked:
+                self.booked[place] = view.ends.copy()
+            view.wait(need, race.lasts[place], self.now)
+        if self.looks == self.passes:
+            self.free_at[place] = view.free_from(self.now)
+        if self.scores:
+            self.changed(view)
         return Choice(view, now, {})
+
+    def take(self, view: StandingView, need: Need, seconds: float) -> None:
+        view.each = seconds
+        view.take(need, self.now + seconds)
+        if kept := self.booked.get(view.place):
+            kept += [self.now + seconds] * need.slots
+        self.free_slots -= need.slots
+        self.used.add(view.place)
 
     def extend(self, view: StandingView, need: Need, expected: float, end: float) -> None:
         """What was placed last there is a bundle, and will be done at `end`."""
@@ -143,12 +183,15 @@ class StandingPlacer(Placer):
                 ends.remove(self.now + expected)  # type: ignore[union-attr]
                 ends.append(end)  # type: ignore[union-attr]
         heapq.heapify(view.ends)
+        if self.looks == self.passes:
+            self.free_at[view.place] = view.free_from(self.now)
 
     def give_back(self, place: int, need: Need, end: float) -> None:
         view = self.views[place]
         view.give_back(need, end)
         self.free_slots += need.slots
-        self.changed(view)
+        self.falls.write(place)
+        self.settle(view)
 
     def end_pass(self) -> None:
         """What a pass counts starts anew; what it booked was for its own sake."""
@@ -156,21 +199,18 @@ class StandingPlacer(Placer):
             view = self.views[place]
             view.ends, view.placed = ends, 0
             heapq.heapify(ends)
+            self.settle(view)
         self.booked.clear()
-        for race in self.stirred:
-            for entry in race.aside:
-                heapq.heappush(race.busy, entry)
-            race.aside.clear()
-            race.local.clear()
-        self.stirred.clear()
         self.passes += 1
         if not self.used:
             return
         moment = datetime.fromtimestamp(self.now, UTC)
         for place in self.used:
             view = self.views[place]
+            if view.late > LATE * view.each:
+                self.falls.write(place)
             view.placed, view.last_claim_at, view.late = 0, moment, LATE * view.each
-            self.changed(view)
+            self.settle(view)
         count = len(self.views)  # as fleet.in_turn
         ends_of_runs = [place for place in self.used if (place + 1) % count not in self.used]
         first = min(ends_of_runs) + 1 if ends_of_runs else 0
@@ -178,89 +218,75 @@ class StandingPlacer(Placer):
         self.used.clear()
 
     def changed(self, view: StandingView) -> None:
-        view.version += 1
-        self.log.append(view.place)
-        if len(self.log) > LOGGED:
-            self.forgotten += len(self.log)
-            self.log.clear()
+        view.mark += 1
+        self.changes.write(view.place)
 
-    def catch_up(self, race: StandingRace, need: Need, strategy: str, seconds: Seconds) -> None:
+    def settle(self, view: StandingView) -> None:
+        """Something changed there that outlasts the pass."""
+        full = view.busy >= view.slots and bool(view.ends)
+        self.ends[view.place] = view.ends[0] if full else -math.inf
+        self.lates[view.place] = view.late if full else 0.0
+        self.changed(view)
+
+    def look_again(self, race: StandingRace) -> None:
+        """A foreseeing race for this pass: a copy of its heap, in which what is booked rises."""
+        if self.looks != self.passes:
+            self.looks = self.passes
+            since_now = map(partial(add, self.now), self.lates)
+            self.firm_at = list(map(max, self.ends, since_now))
+            self.free_at = self.firm_at.copy()
+        firm_at, count = self.firm_at, len(self.views)
+        fallen = self.falls.since(race.seen, count // 2)
+        race.seen = self.falls.written
+        if fallen is None or 2 * len(race.base) > 3 * count + 64:
+            at = enumerate(map(add, firm_at, race.lasts))
+            race.base = [(score, place, 0) for place, score in at if score < math.inf]
+            heapq.heapify(race.base)
+        else:
+            for place in fallen:
+                if race.fits[place]:
+                    heapq.heappush(race.base, (firm_at[place] + race.lasts[place], place, 0))
+        race.heap, race.passes = race.base.copy(), self.passes
+
+    def catch_up(self, race: StandingRace) -> None:
         """Enter anew what changed since this race was last looked at."""
-        seen, race.seen = race.seen, self.forgotten + len(self.log)
-        if seen == race.seen:
+        if race.seen == self.changes.written:
             return
         count = len(self.views)
-        bloated = len(race.free) + len(race.busy) > 4 * count + 64
-        places: Sequence[int]
-        if bloated or seen < self.forgotten or race.seen - seen > count:
+        places = self.changes.since(race.seen, count)
+        race.seen = self.changes.written
+        if places is None or len(race.heap) > 4 * count + 64:
             places = range(count)
-            race.free.clear()
-            race.busy.clear()
-        else:
-            places = self.log[seen - self.forgotten :]
-            if len(places) > 1:
-                places = list(dict.fromkeys(places))
+            race.heap.clear()
         for place in places:
-            if race.fits[place]:
-                self.enter(race, self.views[place], need, strategy, seconds)
+            view = self.views[place]
+            if not race.fits[place] or short_of_slots(race.need, view):
+                continue  # until it changes
+            if not short_of_memory(race.need, view):
+                heapq.heappush(race.heap, (self.score(race, view), place, view.mark))
 
-    def enter(
-        self, race: StandingRace, view: StandingView, need: Need, strategy: str, seconds: Seconds,
-        former: Entry | None = None,
-    ) -> None:  # fmt: skip
-        """With its present score; `former`: what it was entered with."""
-        foresees = strategy in FORESEEING
-        if not foresees and (short_of_slots(need, view) or short_of_memory(need, view)):
-            return  # until it changes
-        entry = (
-            self.score(race, view, strategy, seconds), view.name, view.version,
-            view.stamp(self.passes), view.place,
-        )  # fmt: skip
-        if not foresees or view.busy < view.slots:
-            heapq.heappush(race.free, entry)
-        elif view.placed:
-            if not race.local and not race.aside:
-                self.stirred.append(race)
-            heapq.heappush(race.local, entry)
-            if former is None:  # a bound will do: it is looked at anew when it comes up
-                former = (0.0, view.name, view.version, 0, view.place)
-            if former[3] == 0:
-                race.aside.append(former)
-        else:
-            heapq.heappush(race.busy, entry)
-
-    def score(
-        self, race: StandingRace, view: StandingView, strategy: str, seconds: Seconds
-    ) -> float:
-        view.clock = self.now
-        if strategy in FORESEEING:
-            return STRATEGIES[strategy](view, seconds(view.id))
-        if strategy == "round_robin":
-            view.turn = self.first + (view.place - self.first) % len(self.views)
-        elif strategy == "random_weighted":
-            view.drawn = race.drawn
-        return STRATEGIES[strategy](view, None)
-
-    def top(
-        self, race: StandingRace, heap: list[Entry], need: Need, strategy: str, seconds: Seconds,
-        limit: tuple[float, str] = (math.inf, ""),
-    ) -> Entry | None:  # fmt: skip
-        """The best entry, left where it is, if it can be below the limit. Without a change a score
-        only rises: with time."""
-        rises = strategy == "round_robin" or heap is not race.free
-        bound, passes = limit[0], self.passes
+    def best_now(self, race: StandingRace) -> Entry | None:
+        """The best entry, left where it is."""
+        heap, rises = race.heap, race.strategy == "round_robin"  # while the node is as it was
         while heap:
             entry = heap[0]
-            if entry[0] >= bound and entry[:2] >= limit:
-                return None
-            view = self.views[entry[4]]
-            if entry[2] != view.version:
+            view = self.views[entry[1]]
+            if entry[2] != view.mark:
                 heapq.heappop(heap)
-            elif entry[3] != ((passes << 20) + view.placed if view.placed else 0):
-                heapq.heappop(heap)
-                self.enter(race, view, need, strategy, seconds, entry)
-            elif rises and (score := self.score(race, view, strategy, seconds)) > entry[0]:
+            elif rises and (score := self.score(race, view)) > entry[0]:
                 heapq.heapreplace(heap, (score, *entry[1:]))
             else:
                 return entry
         return None
+
+    def score(self, race: StandingRace, view: StandingView) -> float:
+        if race.strategy == "round_robin":
+            view.turn = self.first + (view.place - self.first) % len(self.views)
+        elif race.strategy == "random_weighted":
+            view.drawn = race.drawn
+        return STRATEGIES[race.strategy](view, None)
+
+
+def lasts(view: NodeView, seconds: Seconds) -> float:
+    expected = seconds(view.id)
+    return GUESS_SECONDS / view.speed if expected is None else expected

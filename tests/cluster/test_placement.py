@@ -1,13 +1,26 @@
+import heapq
+import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.placement import Choice, Need, NodeView, Placer, never, why_not
-from cluster.strategies import STRATEGIES
+from cluster.placement import (
+    BEFORE_SLOTS,
+    TESTS,
+    Choice,
+    Need,
+    NodeView,
+    Placer,
+    first_reason,
+    never,
+    why_not,
+)
+from cluster.strategies import FORESEEING, GUESS_SECONDS, STRATEGIES
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -178,3 +191,69 @@ def test_the_chosen_has_the_lowest_score(nodes: list[NodeView], need: Need, name
     if choice:
         assert scores[choice.node.name] == min(scores.values())
         assert any(never(need, view) is None for view in nodes)
+
+
+def plainly(nodes: list[NodeView], need: Need, strategy: str, seconds: Any, avoid: Any) -> Any:
+    """What Placer.place is to do, without its heaps: look at every node, take the best."""
+    tests = BEFORE_SLOTS if strategy in FORESEEING else TESTS
+    fits = [node for node in nodes if first_reason(tests, need, node) is None]
+    for view in fits:
+        view.ends += [GUESS_SECONDS / view.speed] * (view.busy - len(view.ends))
+        heapq.heapify(view.ends)
+    scores = {node.name: STRATEGIES[strategy](node, seconds(node.id)) for node in fits}
+    best = min(fits, key=lambda node: (node.id == avoid, scores[node.name], node.name), default=None)
+    if best is None:
+        return None
+    expected, now = seconds(best.id), why_not(need, best) is None
+    (best.take if now else best.book)(need, expected or GUESS_SECONDS / best.speed)
+    return best.name, now
+
+
+many = st.lists(
+    st.builds(
+        node,
+        st.sampled_from("abcdefghijkl"),
+        slots=st.integers(1, 3),
+        busy=st.integers(0, 4),
+        online=st.sampled_from([True, True, True, False]),
+        tags=st.frozensets(st.sampled_from(["x", "y"])),
+        memory_total=st.sampled_from([None, 2000 * 2**20]),
+        memory_promised=st.sampled_from([0, 1000 * 2**20]),
+        speed=st.sampled_from([0.5, 1.0, 1.7]),
+        turn=st.integers(0, 3),
+        last_claim_at=st.sampled_from([None, NOW, NOW - timedelta(hours=1)]),
+        ends=st.lists(st.sampled_from([0.1, 0.5, 1.0, 3.0, 7.7]), max_size=2).map(sorted),
+    ),
+    unique_by=lambda view: view.name,
+)
+asked = st.lists(
+    st.tuples(
+        st.builds(
+            Need,
+            tags=st.frozensets(st.sampled_from(["x", "y"]), max_size=1),
+            slots=st.integers(1, 2),
+            memory_mb=st.sampled_from([None, None, 600]),
+        ),
+        st.integers(0, 3),  # spec
+        st.sampled_from([None, ord("a"), ord("b")]),  # node to avoid
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - {"random_weighted"}))
+@settings(max_examples=200, deadline=None)
+@given(many, asked, st.sampled_from(sorted(STRATEGIES)), st.integers(0, 10**6))
+def test_the_choices_are_those_of_looking_at_every_node_each_time(
+    strategy: str, nodes: list[NodeView], wanted: Any, other: str, seed: int
+) -> None:
+    rng = random.Random(seed)
+    times = [{ord(name): rng.choice([None, 1.0, 2.0, 5.5, 9.0]) for name in "abcdefghijkl"}
+             for _ in range(4)]  # fmt: skip
+    copies = [replace(view, ends=list(view.ends)) for view in nodes]
+    placer = Placer(nodes)
+    for number, (need, spec, avoid) in enumerate(wanted):
+        name = strategy if other == "random_weighted" or number % 5 else other
+        seconds = times[spec].__getitem__
+        mine = placer.place(need, name, seconds, spec, avoid)
+        assert (mine and (mine.node.name, mine.now)) == plainly(copies, need, name, seconds, avoid)
