@@ -1,6 +1,7 @@
 """Which node takes which job. Pure: values in, values out."""
 
 import heapq
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -265,6 +266,7 @@ class Race:
     heap: list[Entry] = field(default_factory=list)
     ruled_out: dict[str, str] = field(default_factory=dict)
     lasts: list[float] = field(default_factory=list)  # seconds of the job, by place; if foreseeing
+    limit: float = math.inf  # the scores that count, if foreseeing: what is above was left out
 
 
 class Placer:
@@ -394,7 +396,10 @@ class Placer:
             score = free_at[place] + lasts[place]
             if score == entry[0]:
                 return entry
-            heapq.heapreplace(heap, (score, place, 0))
+            if score <= race.limit:
+                heapq.heapreplace(heap, (score, place, 0))
+            else:
+                heapq.heappop(heap)
         return None
 
 

@@ -30,6 +30,7 @@ from cluster.placement import (
 from cluster.strategies import FORESEEING, GUESS_SECONDS, STRATEGIES
 
 LATE = 0.1  # of a member's time: an overdue slot is free so soon, but not now (claim.foresee_ends)
+WIDER = 1.15  # than what a look ahead reached
 LOGGED = 20_000  # changes remembered for races that have not looked yet
 Places = Sequence[int]
 
@@ -93,8 +94,8 @@ class StandingRace(Race):
     fits: Sequence[bool] = ()  # by place; `lasts` is infinite where it does not
     seen: int = -1  # of the log
     drawn: float = 0.0  # the last winning draw
-    base: list[Entry] = field(default_factory=list)  # the heap between passes, if foreseeing
-    passes: int = 0  # the one for which `heap` was copied from it
+    passes: int = 0  # the one that `heap` is for, if foreseeing
+    reach: float = 0.0  # seconds ahead of now of what was chosen last
 
 
 class StandingPlacer(Placer):
@@ -106,7 +107,7 @@ class StandingPlacer(Placer):
         for place, view in enumerate(self.views):
             view.place = view.turn = place
         self.standing: dict[Any, StandingRace] = {}
-        self.changes, self.falls = Log(), Log()  # all; where a slot may be free sooner than before
+        self.changes = Log()
         self.scores = False  # some race goes by more than the time
         self.passes = 1
         self.looks = 0  # the last pass in which it was looked ahead
@@ -116,7 +117,6 @@ class StandingPlacer(Placer):
         self.free_slots = sum(view.free for view in self.views)
         self.ends = [-math.inf] * len(self.views)  # by place: the first, where no slot is free
         self.lates = [0.0] * len(self.views)  # by place: its `late`, where no slot is free
-        self.firm_at: list[float] = []  # free_at as it was when this pass began to look ahead
 
     def place(
         self, need: Need, strategy: str, seconds: Seconds, kind: Any = None,
@@ -142,15 +142,15 @@ class StandingPlacer(Placer):
     def choose(self, race: StandingRace, seconds: Seconds) -> Choice | None:
         """As `place`, for a job of this race."""
         if race.lasts:
-            if race.passes != self.passes:
-                self.look_again(race)
-            entry = self.soonest(race)
+            entry = self.soonest(race) if race.passes == self.passes else None
+            entry = entry or self.look_wider(race)
         else:
             self.catch_up(race)
             entry = self.best_now(race)
         if entry is None:
             return None
         score, place, _ = entry
+        race.reach = score - self.now
         view, need = self.views[place], race.need
         now = view.busy < view.slots and not (
             short_of_slots(need, view) or short_of_memory(need, view)
@@ -190,7 +190,6 @@ class StandingPlacer(Placer):
         view = self.views[place]
         view.give_back(need, end)
         self.free_slots += need.slots
-        self.falls.write(place)
         self.settle(view)
 
     def end_pass(self) -> None:
@@ -207,8 +206,6 @@ class StandingPlacer(Placer):
         moment = datetime.fromtimestamp(self.now, UTC)
         for place in self.used:
             view = self.views[place]
-            if view.late > LATE * view.each:
-                self.falls.write(place)
             view.placed, view.last_claim_at, view.late = 0, moment, LATE * view.each
             self.settle(view)
         count = len(self.views)  # as fleet.in_turn
@@ -228,25 +225,24 @@ class StandingPlacer(Placer):
         self.lates[view.place] = view.late if full else 0.0
         self.changed(view)
 
-    def look_again(self, race: StandingRace) -> None:
-        """A foreseeing race for this pass: a copy of its heap, in which what is booked rises."""
+    def look_wider(self, race: StandingRace) -> Entry | None:
+        """As soonest, and the first time in a pass: enters the nodes that may come up in it.
+
+        Most will not. How far it may go, the last pass tells, and this one's first choice.
+        """
         if self.looks != self.passes:
             self.looks = self.passes
-            since_now = map(partial(add, self.now), self.lates)
-            self.firm_at = list(map(max, self.ends, since_now))
-            self.free_at = self.firm_at.copy()
-        firm_at, count = self.firm_at, len(self.views)
-        fallen = self.falls.since(race.seen, count // 2)
-        race.seen = self.falls.written
-        if fallen is None or 2 * len(race.base) > 3 * count + 64:
-            at = enumerate(map(add, firm_at, race.lasts))
-            race.base = [(score, place, 0) for place, score in at if score < math.inf]
-            heapq.heapify(race.base)
-        else:
-            for place in fallen:
-                if race.fits[place]:
-                    heapq.heappush(race.base, (firm_at[place] + race.lasts[place], place, 0))
-        race.heap, race.passes = race.base.copy(), self.passes
+            late = map(partial(add, self.now), self.lates)
+            self.free_at = list(map(max, self.ends, late))
+        scores = list(map(add, self.free_at, race.lasts))
+        best = min(scores)
+        if best == math.inf:
+            return None
+        race.passes = self.passes
+        race.limit = limit = self.now + WIDER * max(best - self.now, race.reach)
+        race.heap = [(score, place, 0) for place, score in enumerate(scores) if score <= limit]
+        heapq.heapify(race.heap)
+        return race.heap[0]
 
     def catch_up(self, race: StandingRace) -> None:
         """Enter anew what changed since this race was last looked at."""
