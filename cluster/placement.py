@@ -266,7 +266,7 @@ class Race:
     heap: list[Entry] = field(default_factory=list)
     ruled_out: dict[str, str] = field(default_factory=dict)
     lasts: list[float] = field(default_factory=list)  # seconds of the job, by place; if foreseeing
-    limit: float = math.inf  # the scores that count, if foreseeing: what is above was left out
+    limit: float = math.inf  # what does not score below is left out, if foreseeing
 
 
 class Placer:
@@ -396,7 +396,7 @@ class Placer:
             score = free_at[place] + lasts[place]
             if score == entry[0]:
                 return entry
-            if score <= race.limit:
+            if score < race.limit:
                 heapq.heapreplace(heap, (score, place, 0))
             else:
                 heapq.heappop(heap)

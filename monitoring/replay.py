@@ -213,10 +213,11 @@ class Run:
                 if not lane.passed:
                     passed.append(lane)
                 lane.passed += 1
-            if lane.passed < len(lane.jobs):
-                heapq.heapreplace(heads, lane.head)
-            else:
+            if lane.passed == len(lane.jobs):
                 heapq.heappop(heads)
+            else:
+                at, number, _ = lane.jobs[lane.passed]
+                heapq.heapreplace(heads, (-lane.priority, at, number, lane))
         if passed:
             self.go_back(passed)
             self.resume_at = placer.now + looked * self.look_seconds

@@ -4,12 +4,14 @@ A Placer is made for one pass and looks at every node once; in a replay of a mil
 would be all there is to it. This one keeps its races, and looks again at nodes that changed.
 """
 
+import bisect
 import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import compress
 from operator import add
 from typing import Any
 
@@ -92,6 +94,8 @@ class Log:
 @dataclass
 class StandingRace(Race):
     fits: Sequence[bool] = ()  # by place; `lasts` is infinite where it does not
+    order: Sequence[int] = ()  # the places where it fits, the quickest first, if foreseeing
+    ordered: Sequence[float] = ()  # and how long it lasts there
     seen: int = -1  # of the log
     drawn: float = 0.0  # the last winning draw
     passes: int = 0  # the one that `heap` is for, if foreseeing
@@ -108,6 +112,8 @@ class StandingPlacer(Placer):
             view.place = view.turn = place
         self.standing: dict[Any, StandingRace] = {}
         self.changes = Log()
+        self.later = [Choice(view, False, {}) for view in self.views]
+        self.now_there = [Choice(view, True, {}) for view in self.views]
         self.scores = False  # some race goes by more than the time
         self.passes = 1
         self.looks = 0  # the last pass in which it was looked ahead
@@ -136,37 +142,31 @@ class StandingPlacer(Placer):
                     lasts(view, seconds) if fits else math.inf
                     for view, fits in zip(self.views, race.fits, strict=True)
                 ]
+                fitting = compress(range(len(self.views)), race.fits)
+                race.order = sorted(fitting, key=race.lasts.__getitem__)
+                race.ordered = [race.lasts[place] for place in race.order]
             self.scores |= not foresees
         return race
 
     def choose(self, race: StandingRace, seconds: Seconds) -> Choice | None:
         """As `place`, for a job of this race."""
-        if race.lasts:
-            entry = self.soonest(race) if race.passes == self.passes else None
-            entry = entry or self.look_wider(race)
-        else:
-            self.catch_up(race)
-            entry = self.best_now(race)
+        entry = self.ahead(race) if race.lasts else self.at_once(race)
         if entry is None:
             return None
         score, place, _ = entry
-        race.reach = score - self.now
         view, need = self.views[place], race.need
-        now = view.busy < view.slots and not (
-            short_of_slots(need, view) or short_of_memory(need, view)
-        )
-        if now:
+        if view.busy >= view.slots or short_of_slots(need, view) or short_of_memory(need, view):
+            choice = self.later[place]
+            self.book(view, need, race.lasts[place])
+        else:
+            choice = self.now_there[place]
             self.take(view, need, race.lasts[place] if race.lasts else lasts(view, seconds))
             race.drawn = score  # for the strategy that draws
-        else:
-            if place not in self.booked:
-                self.booked[place] = view.ends.copy()
-            view.wait(need, race.lasts[place], self.now)
         if self.looks == self.passes:
             self.free_at[place] = view.free_from(self.now)
         if self.scores:
             self.changed(view)
-        return Choice(view, now, {})
+        return choice
 
     def take(self, view: StandingView, need: Need, seconds: float) -> None:
         view.each = seconds
@@ -175,6 +175,11 @@ class StandingPlacer(Placer):
             kept += [self.now + seconds] * need.slots
         self.free_slots -= need.slots
         self.used.add(view.place)
+
+    def book(self, view: StandingView, need: Need, seconds: float) -> None:
+        if view.place not in self.booked:
+            self.booked[view.place] = view.ends.copy()
+        view.wait(need, seconds, self.now)
 
     def extend(self, view: StandingView, need: Need, expected: float, end: float) -> None:
         """What was placed last there is a bundle, and will be done at `end`."""
@@ -215,8 +220,9 @@ class StandingPlacer(Placer):
         self.used.clear()
 
     def changed(self, view: StandingView) -> None:
-        view.mark += 1
-        self.changes.write(view.place)
+        if self.scores:
+            view.mark += 1
+            self.changes.write(view.place)
 
     def settle(self, view: StandingView) -> None:
         """Something changed there that outlasts the pass."""
@@ -225,44 +231,42 @@ class StandingPlacer(Placer):
         self.lates[view.place] = view.late if full else 0.0
         self.changed(view)
 
+    def ahead(self, race: StandingRace) -> Entry | None:
+        """The best entry, busy nodes too, left where it is."""
+        entry = self.soonest(race) if race.passes == self.passes else None
+        entry = entry or self.look_wider(race)
+        if entry:
+            race.reach = entry[0] - self.now
+        return entry
+
     def look_wider(self, race: StandingRace) -> Entry | None:
         """As soonest, and the first time in a pass: enters the nodes that may come up in it.
 
-        Most will not. How far it may go, the last pass tells, and this one's first choice.
+        Most will not. How far it may go, the last pass tells.
         """
         if self.looks != self.passes:
             self.looks = self.passes
             late = map(partial(add, self.now), self.lates)
             self.free_at = list(map(max, self.ends, late))
-        scores = list(map(add, self.free_at, race.lasts))
-        best = min(scores)
-        if best == math.inf:
+        if not race.order:
             return None
-        race.passes = self.passes
-        race.limit = limit = self.now + WIDER * max(best - self.now, race.reach)
-        race.heap = [(score, place, 0) for place, score in enumerate(scores) if score <= limit]
+        again = race.passes == self.passes
+        race.passes, race.limit, race.heap = self.passes, self.now, []
+        window = (2.0 if again else WIDER) * max(race.reach, race.ordered[0], LATE)
+        while not race.heap:
+            race.limit = limit = self.now + window
+            near = race.order[: bisect.bisect_right(race.ordered, window)]
+            scores = map(add, map(self.free_at.__getitem__, near), race.ordered)
+            found = zip(scores, near, strict=True)
+            race.heap = [(score, place, 0) for score, place in found if score < limit]
+            window *= 2.0
         heapq.heapify(race.heap)
         return race.heap[0]
 
-    def catch_up(self, race: StandingRace) -> None:
-        """Enter anew what changed since this race was last looked at."""
-        if race.seen == self.changes.written:
-            return
-        count = len(self.views)
-        places = self.changes.since(race.seen, count)
-        race.seen = self.changes.written
-        if places is None or len(race.heap) > 4 * count + 64:
-            places = range(count)
-            race.heap.clear()
-        for place in places:
-            view = self.views[place]
-            if not race.fits[place] or short_of_slots(race.need, view):
-                continue  # until it changes
-            if not short_of_memory(race.need, view):
-                heapq.heappush(race.heap, (self.score(race, view), place, view.mark))
-
-    def best_now(self, race: StandingRace) -> Entry | None:
-        """The best entry, left where it is."""
+    def at_once(self, race: StandingRace) -> Entry | None:
+        """The best entry of those that can take the job now, left where it is."""
+        if race.seen != self.changes.written:
+            self.catch_up(race)
         heap, rises = race.heap, race.strategy == "round_robin"  # while the node is as it was
         while heap:
             entry = heap[0]
@@ -274,6 +278,21 @@ class StandingPlacer(Placer):
             else:
                 return entry
         return None
+
+    def catch_up(self, race: StandingRace) -> None:
+        """Enter anew what changed since this race was last looked at."""
+        count = len(self.views)
+        places = self.changes.since(race.seen, count)
+        race.seen = self.changes.written
+        if places is None or len(race.heap) > 4 * count + 64:
+            places = range(count)
+            race.heap.clear()
+        for place in places:
+            view = self.views[place]
+            if not race.fits[place] or view.busy >= view.slots:
+                continue  # until it changes
+            if not (short_of_slots(race.need, view) or short_of_memory(race.need, view)):
+                heapq.heappush(race.heap, (self.score(race, view), place, view.mark))
 
     def score(self, race: StandingRace, view: StandingView) -> float:
         if race.strategy == "round_robin":
