@@ -116,7 +116,7 @@ class StandingPlacer(Placer):
         self.now_there = [Choice(view, True, {}) for view in self.views]
         self.scores = False  # some race goes by more than the time
         self.passes = 1
-        self.looks = 0  # the last pass in which it was looked ahead
+        self.looks_ahead = False  # in this pass
         self.first = 0  # where the round goes on: only ever rises
         self.used: set[int] = set()  # in this pass
         self.booked: dict[int, list[float]] = {}  # place -> its ends without this pass's bookings
@@ -162,7 +162,7 @@ class StandingPlacer(Placer):
             choice = self.now_there[place]
             self.take(view, need, race.lasts[place] if race.lasts else lasts(view, seconds))
             race.drawn = score  # for the strategy that draws
-        if self.looks == self.passes:
+        if self.looks_ahead:
             self.free_at[place] = view.free_from(self.now)
         if self.scores:
             self.changed(view)
@@ -188,7 +188,7 @@ class StandingPlacer(Placer):
                 ends.remove(self.now + expected)  # type: ignore[union-attr]
                 ends.append(end)  # type: ignore[union-attr]
         heapq.heapify(view.ends)
-        if self.looks == self.passes:
+        if self.looks_ahead:
             self.free_at[view.place] = view.free_from(self.now)
 
     def give_back(self, place: int, need: Need, end: float) -> None:
@@ -206,6 +206,7 @@ class StandingPlacer(Placer):
             self.settle(view)
         self.booked.clear()
         self.passes += 1
+        self.looks_ahead = False
         if not self.used:
             return
         moment = datetime.fromtimestamp(self.now, UTC)
@@ -244,8 +245,8 @@ class StandingPlacer(Placer):
 
         Most will not. How far it may go, the last pass tells.
         """
-        if self.looks != self.passes:
-            self.looks = self.passes
+        if not self.looks_ahead:
+            self.looks_ahead = True
             late = map(partial(add, self.now), self.lates)
             self.free_at = list(map(max, self.ends, late))
         if not race.order:
