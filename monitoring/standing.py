@@ -65,6 +65,11 @@ class StandingView(NodeView):
             self.ends.remove(end)
         heapq.heapify(self.ends)
 
+    def lengthen(self, need: Need, expected: float, end: float) -> None:
+        for _ in range(need.slots):
+            self.ends[self.ends.index(expected)] = end
+        heapq.heapify(self.ends)
+
 
 @dataclass
 class Log:
@@ -120,6 +125,7 @@ class StandingPlacer(Placer):
         self.first = 0  # where the round goes on: only ever rises
         self.used: set[int] = set()  # in this pass
         self.booked: dict[int, list[float]] = {}  # place -> its ends without this pass's bookings
+        self.longer: list[tuple[StandingView, Need, float, float]] = []
         self.free_slots = sum(view.free for view in self.views)
         self.ends = [-math.inf] * len(self.views)  # by place: the first, where no slot is free
         self.lates = [0.0] * len(self.views)  # by place: its `late`, where no slot is free
@@ -164,6 +170,8 @@ class StandingPlacer(Placer):
             race.drawn = score  # for the strategy that draws
         if self.looks_ahead:
             self.free_at[place] = view.free_from(self.now)
+        else:
+            self.note(view)
         if self.scores:
             self.changed(view)
         return choice
@@ -182,14 +190,9 @@ class StandingPlacer(Placer):
         view.wait(need, seconds, self.now)
 
     def extend(self, view: StandingView, need: Need, expected: float, end: float) -> None:
-        """What was placed last there is a bundle, and will be done at `end`."""
-        for ends in (view.ends, self.booked.get(view.place)):
-            for _ in range(need.slots if ends is not None else 0):
-                ends.remove(self.now + expected)  # type: ignore[union-attr]
-                ends.append(end)  # type: ignore[union-attr]
-        heapq.heapify(view.ends)
-        if self.looks_ahead:
-            self.free_at[view.place] = view.free_from(self.now)
+        """What was placed last there is a bundle, and will be done at `end`: the next pass knows
+        it, this one does not."""
+        self.longer.append((view, need, self.now + expected, end))
 
     def give_back(self, place: int, need: Need, end: float) -> None:
         view = self.views[place]
@@ -205,6 +208,9 @@ class StandingPlacer(Placer):
             heapq.heapify(ends)
             self.settle(view)
         self.booked.clear()
+        for view, need, expected, end in self.longer:
+            view.lengthen(need, expected, end)
+        self.longer.clear()
         self.passes += 1
         self.looks_ahead = False
         if not self.used:
@@ -227,10 +233,13 @@ class StandingPlacer(Placer):
 
     def settle(self, view: StandingView) -> None:
         """Something changed there that outlasts the pass."""
+        self.note(view)
+        self.changed(view)
+
+    def note(self, view: StandingView) -> None:
         full = view.busy >= view.slots and bool(view.ends)
         self.ends[view.place] = view.ends[0] if full else -math.inf
         self.lates[view.place] = view.late if full else 0.0
-        self.changed(view)
 
     def ahead(self, race: StandingRace) -> Entry | None:
         """The best entry, busy nodes too, left where it is."""

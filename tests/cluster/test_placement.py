@@ -201,9 +201,9 @@ def plainly(nodes: list[NodeView], need: Need, strategy: str, seconds: Any, avoi
         view.ends += [GUESS_SECONDS / view.speed] * (view.busy - len(view.ends))
         heapq.heapify(view.ends)
     scores = {node.name: STRATEGIES[strategy](node, seconds(node.id)) for node in fits}
-    best = min(fits, key=lambda node: (node.id == avoid, scores[node.name], node.name), default=None)
-    if best is None:
+    if not fits:
         return None
+    best = min(fits, key=lambda node: (node.id == avoid, scores[node.name], node.name))
     expected, now = seconds(best.id), why_not(need, best) is None
     (best.take if now else best.book)(need, expected or GUESS_SECONDS / best.speed)
     return best.name, now

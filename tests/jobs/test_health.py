@@ -196,3 +196,19 @@ def test_a_slow_node_gets_its_share_late_in_the_queue(
     receipt = Attempt.objects.get(node=slow).placement
     assert receipt["expected_seconds"] == 15.0
     assert receipt["candidates"]["fast"] >= receipt["candidates"]["slow"] == 15.0
+
+
+def test_a_pass_that_looks_ahead_adds_up_the_measured_runs_of_a_spec_once(
+    engine: FakeEngine, one_pass: Pass, desk: Desk, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for each node where the spec never ran, at each look: seconds, with a thousand nodes."""
+    nodes = [make_node(f"n{number}", slots=2) for number in range(30)]
+    sweep = make_sweep(200, now, strategy="earliest_finish")
+    for node in nodes[:20]:
+        desk.times.put(sweep.spec_id, node.pk, Stat(9, math.log(5.0)))
+    read, seconds = [], Stat.seconds.fget
+    assert seconds
+    monkeypatch.setattr(Stat, "seconds", property(lambda stat: read.append(1) or seconds(stat)))
+    one_pass(now)
+    assert len(engine.sent) == 60
+    assert len(read) < 10 * len(nodes)

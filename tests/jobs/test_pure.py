@@ -43,6 +43,15 @@ def test_run_times_rise_at_once_and_fall_slowly() -> None:
     assert (times.pace(1, 1) or 0) > 0.5
 
 
+def test_a_run_time_never_measured_is_that_of_the_others_at_their_speeds() -> None:
+    times, speeds = RunTimes(), {1: 1.0, 2: 2.0, 3: 4.0}
+    assert times.expecting(1, speeds)(3) is None
+    for node, seconds in ((1, 8.0), (2, 6.0)):
+        times.note(1, node, seconds)
+    expecting = times.expecting(1, speeds)
+    assert [round(expecting(node) or 0, 6) for node in (1, 2, 3, 99)] == [8.0, 6.0, 2.5, 10.0]
+
+
 @given(st.integers(1, 60))
 def test_pauses_grow_and_stay_below_the_longest(number: int) -> None:
     assert 0 < retry.pause(number) <= retry.LONGEST_SECONDS * 1.25
