@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import compress
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 from cluster.placement import (
     BEFORE_SLOTS,
@@ -32,7 +32,7 @@ from cluster.placement import (
 from cluster.strategies import FORESEEING, GUESS_SECONDS, STRATEGIES
 
 LATE = 0.1  # of a member's time: an overdue slot is free so soon, but not now (claim.foresee_ends)
-WIDER = 1.15  # than what a look ahead reached
+WIDER = 1.05  # than what the look before reached
 LOGGED = 20_000  # changes remembered for races that have not looked yet
 Places = Sequence[int]
 
@@ -52,12 +52,6 @@ class StandingView(NodeView):
             return now
         return max(self.ends[0], now + self.late)
 
-    def wait(self, need: Need, seconds: float, now: float) -> None:
-        """As `book`."""
-        for _ in range(min(need.slots, len(self.ends))):
-            heapq.heapreplace(self.ends, max(self.ends[0], now + self.late) + seconds)
-        self.placed += 1
-
     def give_back(self, need: Need, end: float) -> None:
         self.busy -= need.slots
         self.memory_promised -= (need.memory_mb or 0) * MEGABYTE
@@ -69,6 +63,13 @@ class StandingView(NodeView):
         for _ in range(need.slots):
             self.ends[self.ends.index(expected)] = end
         heapq.heapify(self.ends)
+
+
+class Chosen(NamedTuple):
+    """As placement.Choice."""
+
+    node: StandingView
+    now: bool
 
 
 @dataclass
@@ -104,7 +105,7 @@ class StandingRace(Race):
     seen: int = -1  # of the log
     drawn: float = 0.0  # the last winning draw
     passes: int = 0  # the one that `heap` is for, if foreseeing
-    reach: float = 0.0  # seconds ahead of now of what was chosen last
+    began: float = 0.0  # when that was
 
 
 class StandingPlacer(Placer):
@@ -117,8 +118,8 @@ class StandingPlacer(Placer):
             view.place = view.turn = place
         self.standing: dict[Any, StandingRace] = {}
         self.changes = Log()
-        self.later = [Choice(view, False, {}) for view in self.views]
-        self.now_there = [Choice(view, True, {}) for view in self.views]
+        self.sooner = [Chosen(view, True) for view in self.views]
+        self.later = [Chosen(view, False) for view in self.views]
         self.scores = False  # some race goes by more than the time
         self.passes = 1
         self.looks_ahead = False  # in this pass
@@ -134,7 +135,8 @@ class StandingPlacer(Placer):
         self, need: Need, strategy: str, seconds: Seconds, kind: Any = None,
         avoid: int | None = None,
     ) -> Choice | None:  # fmt: skip
-        return self.choose(self.race(need, strategy, seconds, kind), seconds)
+        chosen = self.choose(self.race(need, strategy, seconds, kind), seconds)
+        return chosen and Choice(*chosen, {})
 
     def race(self, need: Need, strategy: str, seconds: Seconds, kind: Any) -> StandingRace:
         foresees = strategy in FORESEEING
@@ -154,27 +156,26 @@ class StandingPlacer(Placer):
             self.scores |= not foresees
         return race
 
-    def choose(self, race: StandingRace, seconds: Seconds) -> Choice | None:
-        """As `place`, for a job of this race."""
-        entry = self.ahead(race) if race.lasts else self.at_once(race)
+    def choose(self, race: StandingRace, seconds: Seconds) -> Chosen | None:
+        """As `place`, for a job of this race; without a receipt."""
+        if not race.lasts:
+            entry = self.at_once(race)
+        elif race.passes != self.passes or not (entry := self.soonest(race)):
+            entry = self.look_wider(race)
         if entry is None:
             return None
         score, place, _ = entry
         view, need = self.views[place], race.need
         if view.busy >= view.slots or short_of_slots(need, view) or short_of_memory(need, view):
-            choice = self.later[place]
-            self.book(view, need, race.lasts[place])
+            chosen = self.later[place]
+            self.book(view, need.slots, race.lasts[place])
         else:
-            choice = self.now_there[place]
+            chosen = self.sooner[place]
             self.take(view, need, race.lasts[place] if race.lasts else lasts(view, seconds))
             race.drawn = score  # for the strategy that draws
-        if self.looks_ahead:
-            self.free_at[place] = view.free_from(self.now)
-        else:
-            self.note(view)
         if self.scores:
             self.changed(view)
-        return choice
+        return chosen
 
     def take(self, view: StandingView, need: Need, seconds: float) -> None:
         view.each = seconds
@@ -183,11 +184,22 @@ class StandingPlacer(Placer):
             kept += [self.now + seconds] * need.slots
         self.free_slots -= need.slots
         self.used.add(view.place)
+        if self.looks_ahead:
+            self.free_at[view.place] = view.free_from(self.now)
+        else:
+            self.note(view)
 
-    def book(self, view: StandingView, need: Need, seconds: float) -> None:
-        if view.place not in self.booked:
-            self.booked[view.place] = view.ends.copy()
-        view.wait(need, seconds, self.now)
+    def book(self, view: StandingView, slots: int, seconds: float) -> None:
+        """Let a job wait for the slots that are free next, until this pass ends."""
+        ends, place = view.ends, view.place
+        if place not in self.booked:
+            self.booked[place] = ends.copy()
+        soonest = self.now + view.late
+        for _ in range(min(slots, len(ends))):
+            heapq.heapreplace(ends, max(ends[0], soonest) + seconds)
+        view.placed += 1
+        if view.busy >= view.slots and ends:
+            self.free_at[place] = max(ends[0], soonest)
 
     def extend(self, view: StandingView, need: Need, expected: float, end: float) -> None:
         """What was placed last there is a bundle, and will be done at `end`: the next pass knows
@@ -241,14 +253,6 @@ class StandingPlacer(Placer):
         self.ends[view.place] = view.ends[0] if full else -math.inf
         self.lates[view.place] = view.late if full else 0.0
 
-    def ahead(self, race: StandingRace) -> Entry | None:
-        """The best entry, busy nodes too, left where it is."""
-        entry = self.soonest(race) if race.passes == self.passes else None
-        entry = entry or self.look_wider(race)
-        if entry:
-            race.reach = entry[0] - self.now
-        return entry
-
     def look_wider(self, race: StandingRace) -> Entry | None:
         """As soonest, and the first time in a pass: enters the nodes that may come up in it.
 
@@ -260,9 +264,12 @@ class StandingPlacer(Placer):
             self.free_at = list(map(max, self.ends, late))
         if not race.order:
             return None
-        again = race.passes == self.passes
-        race.passes, race.limit, race.heap = self.passes, self.now, []
-        window = (2.0 if again else WIDER) * max(race.reach, race.ordered[0], LATE)
+        if race.passes == self.passes:
+            window = 1.2 * (race.limit - self.now)
+        else:  # what was chosen last is still the first in the heap
+            reached = race.heap[0][0] - race.began if race.heap else 0.0
+            window = WIDER * max(reached, race.ordered[0], LATE)
+        race.passes, race.began, race.heap = self.passes, self.now, []
         while not race.heap:
             race.limit = limit = self.now + window
             near = race.order[: bisect.bisect_right(race.ordered, window)]

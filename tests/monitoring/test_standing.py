@@ -71,11 +71,11 @@ def test_the_choices_are_those_of_a_placer_made_for_each_pass(strategy: str, see
                 theirs and (theirs.node.name, theirs.now)
             )
             if mine and mine.now:
-                each, place = paces[spec, mine.node.id], nodes.index(mine.node)
+                each, place = paces[spec, mine.node.id], mine.node.id - 1
                 size = rng.choice([1, 1, 3])
                 end = standing.now + each * size
                 if size > 1:
-                    standing.extend(mine.node, need, each, end)
+                    standing.extend(nodes[place], need, each, end)
                 late = standing.now + each * size * rng.choice([0.7, 1.0, 1.4])
                 running.append((late, place, need, end))
         standing.end_pass()
