@@ -54,7 +54,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     with database(options.database):
         from django.core.management import call_command
 
-        from benchmarks.pages import fill
+        from benchmarks.million import fill
 
         call_command("collectstatic", verbosity=0, interactive=False)
         fill(options.jobs)
