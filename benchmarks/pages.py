@@ -85,7 +85,14 @@ REST = (
     "/admin/monitoring/channel/", "/admin/monitoring/delivery/",
 )  # fmt: skip
 PAGES = (*CORE, *JOBS_LISTS, *WORK, *FAILURES, *NODES, *WATCHING, *SCHEDULES, *REST)
-OF_FAILING = ("/", "/jobs", "/jobs?state=failed", "/monitoring", "/api/jobs?state=failed", *FAILURES)
+OF_FAILING = (
+    "/",
+    "/jobs",
+    "/jobs?state=failed",
+    "/monitoring",
+    "/api/jobs?state=failed",
+    *FAILURES,
+)
 
 
 def places() -> dict[str, Any]:

@@ -7,6 +7,7 @@ class JobsConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from jobs import tally
+        from jobs import failure_tally, tally
 
         post_migrate.connect(tally.install, sender=self)
+        post_migrate.connect(failure_tally.install, sender=self)

@@ -299,9 +299,12 @@ def open_attempts(packed: list[Bundle], now: datetime) -> None:
     attempt_of = dict(select(f"SELECT job_id, id FROM jobs_attempt a WHERE {opened}", numbers))  # noqa: S608
     for bundle in packed:
         bundle.attempts = {job.id: attempt_of[job.id] for job in bundle.jobs}
+    # What its last attempt failed by is past; a job's first attempt has nothing to forget.
+    forget = ", failure = NULL" if any(job.tried for b in packed for job in b.jobs) else ""
     sql = (
         "UPDATE jobs_job SET state = 'running', tried = a.number, node_id = a.node_id,"  # noqa: S608
-        f" started_at = NULL FROM jobs_attempt a WHERE jobs_job.id = a.job_id AND {opened}"
+        f" started_at = NULL{forget} FROM jobs_attempt a"
+        f" WHERE jobs_job.id = a.job_id AND {opened}"
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, numbers)

@@ -4,16 +4,15 @@ import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Value, When
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from cluster.models import Node
-from jobs import fingerprint
+from jobs import failure_tally, fingerprint
 from jobs.models import Attempt, Job, JobQuerySet, Outcome, Spec, State
 
 DIGEST = re.compile(f"[0-9a-f]{{{fingerprint.LENGTH}}}")
@@ -21,6 +20,7 @@ DAYS = (1, 7, 30)  # that can be looked back on
 MOST_GROUPS = 50
 MOSTLY = 0.9  # of the failures on one node …
 ENOUGH = 10  # … of that many, at least: "almost all"
+NAMED: dict[str, tuple[Any, str]] = {"node": (Node, "name"), "spec": (Spec, "title")}
 
 
 @dataclass
@@ -38,10 +38,9 @@ class Group:
 
     fingerprint: str
     count: int  # attempts
+    jobs: int
     first_at: datetime
-    last_at: datetime
     example: Attempt  # the newest; its job, spec and node are read
-    jobs: int = 0
     failed: int = 0  # of these jobs, those that stand as failed because of it
     yours: int = 0  # of them, those that the asking user may requeue
     nodes: list[Share] = field(default_factory=list)  # most failures first
@@ -54,12 +53,19 @@ class Group:
         return fingerprint.cause(outcome, told.error_type, told.error, told.traceback).title
 
     @property
+    def last_at(self) -> datetime:
+        return self.example.finished_at or self.first_at
+
+    @property
     def lost(self) -> bool:
         return self.example.outcome == Outcome.LOST
 
 
 def since(days: int, now: datetime) -> datetime:
-    return now - timedelta(days=days)
+    """From when on failures count: the full hour a day ago; of several days, the midnight (UTC)."""
+    start = (now - timedelta(days=days)).timestamp()
+    step = 3600 if days == 1 else 86400
+    return datetime.fromtimestamp(start // step * step, UTC)
 
 
 def groups(
@@ -67,90 +73,44 @@ def groups(
 ) -> list[Group]:
     """The groups of failures since then, the most frequent first: seven statements at most.
 
-    owner: the user whose jobs count as `yours`; None: everybody's do.
+    start: as `since` has it. owner: the user whose jobs count as `yours`; None:
+    everybody's do.
     """
-    failed = Attempt.objects.filter(fingerprint__isnull=False, finished_at__gte=start).order_by()
-    if only:
-        failed = failed.filter(fingerprint=only)
-    counted = failed.values("fingerprint").annotate(
-        count=Count("*"), first_at=Min("finished_at"), last_at=Max("finished_at")
-    )
-    rows: list[Any] = list(counted.order_by("-count", "-last_at")[:most])
-    examples = newest({row["fingerprint"]: row["last_at"] for row in rows})
+    told = failure_tally.most_frequent(start, most, only)
+    newest = Attempt.objects.select_related("job__spec", "node").defer("placement", "job__result")
+    examples = newest.in_bulk([each.newest for each in told])
     # One that was deleted in between is not shown.
     found = {
-        row["fingerprint"]: Group(**row, example=examples[row["fingerprint"]])
-        for row in rows
-        if row["fingerprint"] in examples
+        each.fingerprint: Group(each.fingerprint, each.attempts, each.jobs, each.first_at, example)
+        for each in told
+        if (example := examples.get(each.newest))
     }
-    failed = failed.filter(fingerprint__in=list(found))
     if found:
-        add_specs(found, failed, owner)
-        add_nodes(found, failed)
+        for digest, counts in failure_tally.still_failed(start, list(found), owner).items():
+            found[digest].failed, found[digest].yours = counts
+        specs, nodes = shares("spec", start, found), shares("node", start, found)
+        for digest, group in found.items():
+            group.specs, group.nodes = specs.get(digest, []), nodes.get(digest, [])
     return list(found.values())
 
 
-def newest(last: dict[str, datetime]) -> dict[str, Attempt]:
-    """One attempt of each group: that which ended at the moment given."""
-    if not last:
-        return {}
-    which = Q()
-    for digest, moment in last.items():
-        which |= Q(fingerprint=digest, finished_at=moment)
-    attempts = Attempt.objects.filter(which).select_related("job__spec", "node").order_by("pk")
-    return {
-        str(attempt.fingerprint): attempt for attempt in attempts.defer("placement", "job__result")
-    }
-
-
-def add_specs(found: dict[str, Group], failed: QuerySet[Attempt], owner: int | None) -> None:
-    """What was running, how many jobs it concerned, and how many of them it left failed."""
-    stands = Q(job__state=State.FAILED, number=F("job__tried"))
-    theirs = stands if owner is None else stands & Q(job__owner=owner)
-    rows: Any = failed.values_list("fingerprint", "job__spec").annotate(
-        attempts=Count("*"),
-        jobs=Count("job", distinct=True),
-        stand=Count(Case(When(stands, Value(1)))),
-        yours=Count(Case(When(theirs, Value(1)))),
-    )
-    shares = defaultdict(list)
-    for digest, spec, count, jobs, stand, yours in rows:
-        group = found[digest]
-        group.jobs, group.failed = group.jobs + jobs, group.failed + stand
-        group.yours += yours
-        shares[digest].append((count, spec))
-    names = names_of(Spec, "title", shares.values())
-    for digest, group in found.items():
-        group.specs = in_order(shares[digest], names)
-
-
-def add_nodes(found: dict[str, Group], failed: QuerySet[Attempt]) -> None:
-    shares = defaultdict(list)
-    rows: Any = failed.values_list("fingerprint", "node").annotate(attempts=Count("*"))
-    for digest, node, count in rows:
-        shares[digest].append((count, node))
-    names = names_of(Node, "name", shares.values())
-    for digest, group in found.items():
-        group.nodes = in_order(shares[digest], names)
-
-
-def names_of(model: Any, name: str, shares: Collection[list[tuple[int, int]]]) -> dict[int, str]:
-    wanted = {pk for each in shares for _count, pk in each}
-    return dict(model._default_manager.filter(pk__in=wanted).values_list("pk", name))
-
-
-def in_order(shares: list[tuple[int, int]], names: dict[int, str]) -> list[Share]:
-    found = [Share(pk, names.get(pk, "–"), count) for count, pk in shares]
-    return sorted(found, key=lambda share: (-share.count, share.name))
+def shares(name: str, start: datetime, digests: Collection[str]) -> dict[str, list[Share]]:
+    """Fingerprint -> nodes or specs with their attempts, most first."""
+    rows = failure_tally.shares(name, start, list(digests))
+    model, words = NAMED[name]
+    known = model._default_manager.filter(pk__in={pk for _digest, pk, _count in rows})
+    names = dict(known.values_list("pk", words))
+    found = defaultdict(list)
+    for digest, pk, count in rows:
+        found[digest].append(Share(pk, names.get(pk, "–"), count))
+    for each in found.values():
+        each.sort(key=lambda share: (-share.count, share.name))
+    return found
 
 
 def with_failure(jobs: JobQuerySet, digests: Collection[str]) -> JobQuerySet:
-    """Those whose last attempt ended in this way: each job has one last attempt.
-
-    As a set of their own: joined, SQLite would look at the attempts of all jobs that ended.
-    """
-    last = Attempt.objects.filter(fingerprint__in=digests, number=F("job__tried"))
-    return jobs.filter(pk__in=last.order_by().values("job"))
+    """Those whose last attempt ended in this way, unless they were requeued since."""
+    return jobs.filter(failure__in=digests)
 
 
 def failed_jobs(digest: str, start: datetime) -> JobQuerySet:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from jobs import dependencies, events, fingerprint, retry, wake
+from jobs import dependencies, events, failure_tally, fingerprint, retry, wake
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, OnLost, Outcome, Spec, State
 from jobs.rows import moment, select, update_rows, when
 
@@ -180,9 +180,7 @@ def close(
         else:
             finals.append(ended_row(closing, decision, job, begun, end))
             ended[job.job] = str(decision.state)
-    close_rows(attempts, wanted)
-    update_rows(Job, JOB_ENDED, finals)
-    update_rows(Job, JOB_QUEUED, queued)
+    close_rows(attempts, finals, queued, {pk: mark(wanted[pk]) for *_, pk in attempts}, known)
     events.note_rows(history)
     events.note_succeeded(succeeded, now)
     dependencies.settle(ended, now)
@@ -216,14 +214,28 @@ def attempt_row(pk: int, c: Closing, started: str | None, finished: str) -> tupl
     )  # fmt: skip
 
 
-def close_rows(rows: list[tuple[Any, ...]], closings: Mapping[int, Closing]) -> None:
-    """Write the attempts' ends; failures get their fingerprint, and where there are none the
-    statement does not name it."""
-    if not any(closings[row[-1]].outcome in fingerprint.FAILURES for row in rows):
-        update_rows(Attempt, ATTEMPT_CLOSED, rows)
-        return
-    marked = ((*row[:-1], mark(closings[row[-1]]), row[-1]) for row in rows)
-    update_rows(Attempt, [*ATTEMPT_CLOSED, "fingerprint"], marked)
+def close_rows(
+    attempts: list[tuple[Any, ...]], finals: list[tuple[Any, ...]],
+    queued: list[tuple[Any, ...]], marked: Mapping[int, str | None],
+    known: Mapping[int, Standing],
+) -> None:  # fmt: skip
+    """Write the attempts' ends and what becomes of their jobs; failures get their fingerprint.
+
+    Where there are none, no statement names it.
+    """
+    failed = {pk: digest for pk, digest in marked.items() if digest}
+    of_jobs = {known[pk].job: digest for pk, digest in failed.items()}
+    for model, names, rows, found, name in (
+        (Attempt, ATTEMPT_CLOSED, attempts, failed, "fingerprint"),
+        (Job, JOB_ENDED, finals, of_jobs, "failure"),
+        (Job, JOB_QUEUED, queued, of_jobs, "failure"),
+    ):
+        if failed:
+            more = ((*row[:-1], found.get(row[-1]), row[-1]) for row in rows)
+            update_rows(model, [*names, name], more)
+        else:
+            update_rows(model, names, rows)
+    failure_tally.note(failed)
 
 
 def mark(c: Closing) -> str | None:
@@ -291,7 +303,7 @@ def requeue(jobs: JobQuerySet, now: datetime, who: str) -> int:
         changed = final.update(
             state=State.QUEUED, run_at=now, finished_at=None, started_at=None, run_seconds=None,
             charged=0, losses=0, result=None, error="", exit_code=None, cancel_requested_at=None,
-            held=False, waits=0,
+            held=False, waits=0, failure=None,
         )  # fmt: skip
         wake.call()
     return changed

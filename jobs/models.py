@@ -143,6 +143,8 @@ class Job(models.Model):
     result = models.TextField(null=True, blank=True)  # JSON text
     error = models.TextField(blank=True)
     exit_code = models.SmallIntegerField(null=True, blank=True)
+    failure = models.CharField(max_length=16, null=True, blank=True)
+    # The fingerprint of its last attempt, where that failed, until the next one or a requeue.
 
     objects = JobQuerySet.as_manager()
 
@@ -182,6 +184,11 @@ class Job(models.Model):
                 condition=Q(state="running", cancel_requested_at__isnull=False),
                 name="job_to_cancel",
             ),
+            models.Index(
+                fields=["failure", "-id"],
+                condition=Q(failure__isnull=False),
+                name="job_failure",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -196,6 +203,42 @@ class Tally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} in {self.slot}"
+
+
+class AttemptTally(models.Model):
+    """How many attempts failed in one way, in one hour, on one node, of one spec.
+
+    failure_tally.py keeps and reads both: as differences, which are added up.
+    """
+
+    fingerprint = models.CharField(max_length=16)
+    hour = models.BigIntegerField()  # in which they ended, since 1970; a day's first: of that day
+    node = models.BigIntegerField()  # their ids: a reference would cost a look at each row
+    spec = models.BigIntegerField()
+    attempts = models.BigIntegerField()
+    jobs = models.BigIntegerField()  # each counts where its latest attempt of this kind does
+
+    class Meta:
+        indexes = [models.Index(fields=["fingerprint", "hour"], name="attempt_tally")]
+
+    def __str__(self) -> str:
+        return f"{self.attempts} × {self.fingerprint}"
+
+
+class JobTally(models.Model):
+    """How many jobs, whose last attempt failed in one way, are in one state."""
+
+    failure = models.CharField(max_length=16)
+    hour = models.BigIntegerField()  # in which they ended; 0: they have not
+    state = models.CharField(max_length=9, choices=State)
+    owner = models.BigIntegerField()
+    jobs = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["failure", "hour"], name="job_tally")]
+
+    def __str__(self) -> str:
+        return f"{self.jobs} {self.state} × {self.failure}"
 
 
 class Dependency(models.Model):
@@ -315,9 +358,8 @@ class Attempt(models.Model):
                 fields=["bundle"], condition=Q(outcome="lost"), name="attempt_lost_bundle"
             ),
             models.Index(fields=["node", "-id"], name="attempt_node"),
-            # All that groups of failures are counted by: the rows themselves are not read.
             models.Index(
-                fields=["fingerprint", "finished_at", "node", "job", "number"],
+                fields=["fingerprint", "finished_at"],
                 condition=Q(fingerprint__isnull=False),
                 name="attempt_failure",
             ),

@@ -110,7 +110,7 @@ def failure_page(request: HttpRequest, digest: str) -> HttpResponse:
     if not attempts:
         raise Http404(_("No attempt that is kept failed in this way."))
     found = failures.groups(start, owner, 1, digest)
-    empty = Group(digest, 0, now, now, attempts[0])
+    empty = Group(digest, 0, 0, now, attempts[0])
     row = rows_of(found, days)[0] if found else row_of(empty, 0, days)
     context = {
         "row": row,
