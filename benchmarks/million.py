@@ -23,6 +23,7 @@ def fill(total: int, failing: bool = False) -> None:
     from django.db import connection, transaction
     from django.utils import timezone
 
+    from jobs import failure_tally
     from jobs.models import Job
     from jobs.rows import insert_rows
     from jobs.submit import JOB_FIELDS
@@ -49,6 +50,8 @@ def fill(total: int, failing: bool = False) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         add_attempts(cursor)
         mark_failures(cursor)
+        failure_tally.count_anew()
+    failure_tally.thin(now)
     measure_run_times(now)
 
 
@@ -135,6 +138,10 @@ def mark_failures(cursor: Any) -> None:
         f" error = 'ValueError: of kind ' || {kinds},"
         f" fingerprint = CASE WHEN id = {first} THEN '{RARE}' ELSE {digest} END"
         " WHERE outcome = 'failed'"
+    )
+    cursor.execute(
+        "UPDATE jobs_job SET failure = (SELECT fingerprint FROM jobs_attempt"
+        " WHERE job_id = jobs_job.id) WHERE state = 'failed'"
     )
 
 

@@ -37,8 +37,8 @@ JOBS_LISTS = (
 )  # fmt: skip
 WORK = (
     "/jobs/{job}", "/jobs/{job}/attempts/1", "/jobs/{failed}", "/jobs/{queued}", "/live/jobs/{job}",
-    "/attempts/{attempt}/stdout", "/live/attempts/{attempt}/stdout", "/submit", "/submit?kind=sweep",
-    "/submit?clone={job}", "/sweeps", "/live/sweeps", "/sweeps/{sweep}",
+    "/attempts/{attempt}/stdout", "/live/attempts/{attempt}/stdout", "/submit",
+    "/submit?kind=sweep", "/submit?clone={job}", "/sweeps", "/live/sweeps", "/sweeps/{sweep}",
     "/sweeps/{sweep}?state=failed", "/live/sweeps/{sweep}", "/api/jobs/{job}",
     "/api/jobs/{queued}/why", "/api/jobs/{job}/output", "/api/jobs/{job}/artifacts", "/api/sweeps",
     "/api/sweeps/{sweep}",

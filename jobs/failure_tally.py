@@ -138,21 +138,25 @@ def postgres_triggers() -> dict[str, tuple[str, str]]:
 
 def install(**_: Any) -> None:
     """After each migrate: a table that was rebuilt has lost its triggers. Counts anew then."""
+    known = "SELECT tgname FROM pg_trigger"
+    if not postgres():
+        known = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
     with transaction.atomic(), connection.cursor() as cursor:
-        known = (
-            "SELECT tgname FROM pg_trigger" if postgres()
-            else "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        )  # fmt: skip
         there = {name for (name,) in select(known)}
         for statement in statements():
             cursor.execute(statement, [])
         names = postgres_triggers() if postgres() else sqlite_triggers()
-        if there.issuperset(names) and anything_failed():
-            return
-        cursor.execute(f"DELETE FROM {ATTEMPTS}", [])
-        cursor.execute(f"DELETE FROM {JOBS}", [])
-        counted = f"CASE WHEN {last('a')} THEN 1 ELSE 0 END"
-        every = "FROM jobs_attempt AS a WHERE a.fingerprint IS NOT NULL"
+        if not (there.issuperset(names) and anything_failed()):
+            count_anew()
+
+
+def count_anew() -> None:
+    """By looking at each row, in the caller's transaction."""
+    counted = f"CASE WHEN {last('a')} THEN 1 ELSE 0 END"
+    every = "FROM jobs_attempt AS a WHERE a.fingerprint IS NOT NULL"
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {ATTEMPTS}")
+        cursor.execute(f"DELETE FROM {JOBS}")
         cursor.execute(add(ATTEMPTS, attempt("a", "1", counted, every)), [])
         cursor.execute(add(JOBS, job("a", "1", "FROM jobs_job AS a")), [])
 
@@ -244,6 +248,13 @@ class Told(NamedTuple):
 
 def number(start: datetime) -> int:
     return int(start.timestamp()) // HOUR
+
+
+def begins(start: datetime | None, now: datetime) -> bool:
+    """Is there a count from that very moment on? None: of all."""
+    if start is None or start.timestamp() % (HOUR * DAY) == 0:
+        return True
+    return start.timestamp() % HOUR == 0 and start > now - KEEP
 
 
 def most_frequent(start: datetime, most: int, only: str = "") -> list[Told]:

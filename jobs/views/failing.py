@@ -24,7 +24,6 @@ RANGES = {
     7: gettext_lazy("last 7 days"),
     30: gettext_lazy("last 30 days"),
 }
-ENDED = {1: "24h", 7: "7d", 30: "30d"}  # the job list's words for them
 USUAL = 7
 FEW = 3  # nodes and specs named in the table
 LATEST = 20
@@ -67,30 +66,32 @@ def asking(user: User) -> int | None:
     return None if user.is_staff else user.pk
 
 
-def rows_of(found: Sequence[Group], days: int) -> list[Row]:
+def rows_of(found: Sequence[Group], start: datetime) -> list[Row]:
     in_all = failures.nodes_in_all() if found else 0
-    return [row_of(group, in_all, days) for group in found]
+    return [row_of(group, in_all, start) for group in found]
 
 
-def row_of(group: Group, in_all: int, days: int) -> Row:
+def row_of(group: Group, in_all: int, start: datetime) -> Row:
     jobs = f"failure={group.fingerprint}"
-    failed = f"{jobs}&state=failed&ended={ENDED[days]}"
+    failed = f"{jobs}&state=failed&ended={start:%Y-%m-%dT%H:%MZ}"  # those that were counted
     return Row(group, failures.whose_fault(group, in_all), jobs, failed)
 
 
 def brief(now: datetime, user: User) -> dict[str, Any]:
     """For monitoring/_failures.html: the last day's most frequent, in at most eight statements."""
-    found = failures.groups(failures.since(1, now), asking(user), BRIEF)
-    return {"failure_rows": rows_of(found, 1)}
+    start = failures.since(1, now)
+    found = failures.groups(start, asking(user), BRIEF)
+    return {"failure_rows": rows_of(found, start)}
 
 
 @require_safe
 def failures_page(request: HttpRequest) -> HttpResponse:
     days, now = days_of(request), timezone.now()
-    most = failures.MOST_GROUPS
-    found = failures.groups(failures.since(days, now), asking(user_of(request)), most + 1)
+    most, start = failures.MOST_GROUPS, failures.since(days, now)
+    found = failures.groups(start, asking(user_of(request)), most + 1)
     context = {
-        "rows": rows_of(found[:most], days),
+        "rows": rows_of(found[:most], start),
+        "start": start,
         "more": len(found) > most,
         "most": most,
         "days": days,
@@ -111,13 +112,14 @@ def failure_page(request: HttpRequest, digest: str) -> HttpResponse:
         raise Http404(_("No attempt that is kept failed in this way."))
     found = failures.groups(start, owner, 1, digest)
     empty = Group(digest, 0, 0, now, attempts[0])
-    row = rows_of(found, days)[0] if found else row_of(empty, 0, days)
+    row = rows_of(found, start)[0] if found else row_of(empty, 0, start)
     context = {
         "row": row,
         "group": row.group,
         "example": row.group.example,
         "tail": last_lines(row.group.example, "stderr"),
         "attempts": attempts,
+        "start": start,
         "days": days,
         "ranges": RANGES,
     }

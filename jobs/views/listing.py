@@ -17,10 +17,11 @@ from django.views.decorators.http import require_POST, require_safe
 from cluster import fleet
 from cluster.models import Node
 from cluster.placement import NodeView
-from jobs import cleanup, counts, lifecycle
+from jobs import cleanup, counts, failure_tally, lifecycle, reach
 from jobs.claim import busy
-from jobs.filters import REASONS, BadFilter, filtered
+from jobs.filters import ALIASES, REASONS, BadFilter, digest, filtered, moment, number
 from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, Kind, Need, State
+from jobs.reach import Number
 from jobs.reasons import reason
 from jobs.templatetags.show import shown_state
 from jobs.views.access import changeable, name_of
@@ -59,6 +60,7 @@ class Page:
     older: int | None  # the key to go on from
     newer: int | None
     newest: int
+    cut: bool = False  # there may be more, beyond where it looked
 
 
 def rows_of(jobs: Sequence[Job], now: datetime, views: Sequence[NodeView]) -> list[Row]:
@@ -81,12 +83,20 @@ def selected(params: QueryDict, now: datetime) -> JobQuerySet:
     jobs = filtered(params, now)
     if age := AGES.get(params.get("age", "")):
         jobs = jobs.filter(created_at__gte=now - age[0])
-    if ended := AGES.get(params.get("ended", "")):
-        jobs = jobs.filter(state__in=FINAL_STATES, finished_at__gte=now - ended[0])
+    if start := ended_since(params, now):
+        jobs = jobs.filter(state__in=FINAL_STATES, finished_at__gte=start)
     if tags := set(params.getlist("tag")):
         needs = Need.objects.values_list("id", "body")
         jobs = jobs.filter(need__in=[pk for pk, body in needs if tags & set(body.get("tags", ()))])
     return jobs
+
+
+def ended_since(params: QueryDict, now: datetime) -> datetime | None:
+    """A span of time, or a moment as the pages of failures name it."""
+    text = params.get("ended", "")
+    if age := AGES.get(text):
+        return now - age[0]
+    return moment("ended", text) if text else None
 
 
 def without(params: QueryDict, *names: str) -> QueryDict:
@@ -104,31 +114,75 @@ def key(params: QueryDict, name: str) -> int | None:
 def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
     """Fifty jobs, newest first, from the key on that the URL names."""
     before, after = key(params, "before"), key(params, "after")
-    jobs = with_parts(jobs)
     if after is not None:
-        found = list(jobs.filter(pk__gt=after).order_by("id")[: PAGE + 1])
-        more_newer, more_older = len(found) > PAGE, True
-        found = found[:PAGE][::-1]
+        end = None if led(params) else reach.end_after(after)
+        within = {"pk__gt": after, "pk__lte": end}
     else:
-        part = jobs.filter(pk__lt=before) if before is not None else jobs
-        found = list(part.order_by("-id")[: PAGE + 1])
-        more_newer, more_older = before is not None, len(found) > PAGE
-        found = found[:PAGE]
-    rows = rows_of(found, now, fleet.views(busy()))
+        end = None if led(params) else reach.newest(before).end(chosen_states(params))
+        within = {"pk__lt": before, "pk__gte": end}
+    part = with_parts(jobs).filter(**{name: pk for name, pk in within.items() if pk is not None})
+    found = list(part.order_by("-id" if after is None else "id")[: PAGE + 1])
+    full, found = len(found) > PAGE, found[:PAGE]
+    cut = end is not None and len(found) < PAGE
+    on = end if cut else found[-1].pk if full or (found and end is not None) else None
     ids = [job.pk for job in found]
+    if after is not None:
+        found.reverse()
+        newer, older = on, ids[0] if ids else after + 1
+    else:
+        newer, older = ids[0] if ids and before is not None else None, on
     return Page(
-        rows=rows,
-        older=ids[-1] if ids and more_older else None,
-        newer=ids[0] if ids and more_newer else None,
-        newest=ids[0] if ids else before or after or 0,
+        rows=rows_of(found, now, fleet.views(busy())),
+        older=older,
+        newer=newer,
+        newest=max(ids, default=before or after or 0),
+        cut=cut,
     )
 
 
-def state_chips(jobs: JobQuerySet, params: QueryDict) -> list[dict[str, Any]]:
+def chosen_states(params: QueryDict) -> list[str]:
+    return [ALIASES.get(word, word) for word in params.getlist("state") if word] or State.values
+
+
+def given(params: QueryDict) -> set[str]:
+    """The filters of the URL, but for the state."""
+    return {name for name in (*KEPT, "reason") if any(params.getlist(name))}
+
+
+def led(params: QueryDict) -> bool:
+    """An index leads to the jobs of these filters, newest first."""
+    return given(params) <= {"sweep"} or "failure" in given(params) <= {"failure", "ended"}
+
+
+def numbers(params: QueryDict, now: datetime) -> dict[str, Number]:
+    """How many jobs of these filters are in each state: as kept, where it is, else as far as the
+    list looks."""
+    kept = kept_numbers(params, now)
+    if kept is not None:
+        return {state: Number(count) for state, count in kept.items()}
+    return reach.by_state(selected(params, now), reach.newest())
+
+
+def kept_numbers(params: QueryDict, now: datetime) -> dict[str, int] | None:
+    names, start = given(params), ended_since(params, now)
+    if not names:
+        return counts.by_state(Job.objects.all())
+    if names == {"ended"} and start:
+        return {state.value: 0 for state in State} | counts.ended([(start, now)])[0]
+    if names == {"sweep"}:
+        sweeps = counts.of_sweeps({number("sweep", text) for text in params.getlist("sweep")})
+        return {state.value: sum(by[state] for by in sweeps.values()) for state in State}
+    if "failure" in names <= {"failure", "ended"} and failure_tally.begins(start, now):
+        digests = {digest(text) for text in params.getlist("failure")}
+        return failure_tally.by_state(digests, start)
+    return None
+
+
+def state_chips(found: dict[str, Number], params: QueryDict) -> list[dict[str, Any]]:
     """Each state with its count and the URL that chooses it or lets it go."""
     chosen = params.getlist("state")
     chips = []
-    for state, count in counts.by_state(jobs).items():
+    for state, count in found.items():
         on = state in chosen
         query = without(params, "state", "reason", "before", "after", "ids", "known", "newest")
         query.setlist("state", [s for s in chosen if s != state] if on else [*chosen, state])
@@ -136,40 +190,48 @@ def state_chips(jobs: JobQuerySet, params: QueryDict) -> list[dict[str, Any]]:
     return chips
 
 
-def total(chips: list[dict[str, Any]], params: QueryDict) -> int:
-    """How many jobs match in all, out of the chips' counts."""
-    chosen = any(chip["on"] for chip in chips)
-    return sum(chip["count"] for chip in chips if chip["on"] or not chosen)
+def total(found: dict[str, Number], params: QueryDict) -> Number:
+    """How many jobs match in all, out of the counts by state."""
+    chosen = [state for state in params.getlist("state") if state in found] or list(found)
+    return Number(
+        sum(found[state].count for state in chosen), any(found[state].more for state in chosen)
+    )
 
 
 @require_safe
 def jobs_page(request: HttpRequest) -> HttpResponse:
     now, params, problem = timezone.now(), request.GET, ""
+    by, plain = {state.value: Number(0) for state in State}, without(params, "before", "after")
     try:
-        jobs, chip_jobs = selected(params, now), selected(without(params, "state", "reason"), now)
+        jobs, by = selected(params, now), numbers(without(plain, "state", "reason"), now)
+        whole = numbers(without(plain, "state"), now) if params.get("reason") else by
     except BadFilter as bad:
-        problem = f"{bad.field}: {bad}"
-        jobs = chip_jobs = Job.objects.none()
+        problem, jobs, whole = f"{bad.field}: {bad}", Job.objects.none(), by
     page = page_of(jobs, params, now)
-    chips = state_chips(chip_jobs, params)
-    plain = without(params, "before", "after")
     context = {
         "page": page,
         "newest": page.newest,
-        "chips": chips,
-        "total": jobs.count() if params.get("reason") else total(chips, params),
+        "chips": state_chips(by, params),
+        "total": total(whole, params),
+        "reach": reach.NEWEST,
         "problem": problem,
         "query": plain.urlencode(),
         "all_query": without(plain, "state", "reason").urlencode(),
         "filtered": any(params.get(name) for name in (*KEPT, "state", "reason")),
         "kinds": Kind.values,
         "ages": {name: label for name, (_delta, label) in AGES.items()},
+        "ended_since": "" if params.get("ended") in AGES or problem else said_since(params, now),
         "reasons": REASONS,
         "node_names": Node.objects.values_list("name", flat=True),
         "owners": get_user_model().objects.order_by("username").values_list("username", flat=True),
         "tags": sorted({tag for body in needs_with_tags() for tag in body.get("tags", ())}),
     }
     return render(request, "jobs/list.html", context)
+
+
+def said_since(params: QueryDict, now: datetime) -> str:
+    start = ended_since(params, now)
+    return f"{timezone.localtime(start):%Y-%m-%d %H:%M}" if start else ""
 
 
 def needs_with_tags() -> list[dict[str, Any]]:
@@ -186,14 +248,13 @@ def live_jobs(request: HttpRequest) -> HttpResponse:
     shown = list(with_parts(Job.objects.filter(pk__in=ids)).order_by("-id"))
     moved = [job for job in shown if job.state in OPEN_STATES or known[str(job.pk)] != job.state]
     newest = key(params, "newest") or 0
-    chips = state_chips(selected(without(plain, "state", "reason"), now), plain)
+    by = numbers(without(plain, "state", "reason"), now)
     fresh = 0
     if "before" not in params and "after" not in params:
         fresh = selected(plain, now).filter(pk__gt=newest)[: MOST_NEWS + 1].count()
     context = {
         "rows": rows_of(moved, now, fleet.views(busy()) if moved else ()),
-        "chips": chips,
-        "total": total(chips, plain),
+        "chips": state_chips(by, plain),
         "fresh": fresh,
         "many": MOST_NEWS if fresh > MOST_NEWS else 0,
         "newest": newest,

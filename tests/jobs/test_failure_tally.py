@@ -38,7 +38,8 @@ def looked_up(start: datetime) -> dict[str, Any]:
         digest: {
             "count": told["attempts"][""], "jobs": len(told["jobs"]), "first": min(told["ends"]),
             "last": max(told["ends"]), "failed": sum(told["failed"].values()),
-            "mine": told["failed"][mine()], "nodes": dict(told["nodes"]), "specs": dict(told["specs"]),
+            "mine": told["failed"][mine()], "nodes": dict(told["nodes"]),
+            "specs": dict(told["specs"]),
         }
         for digest, told in found.items()
     }  # fmt: skip

@@ -116,7 +116,9 @@ def test_the_pages_show_the_groups_and_one_of_them(page: Client, node: Node, now
     job = fail(now, node)
     text = page.get("/failures").content.decode()
     assert "ValueError: bad value …" in text
-    assert f"/jobs?failure={digest(job)}&amp;state=failed&amp;ended=7d" in text
+    start = f"{failures.since(7, now):%Y-%m-%dT00:00Z}"
+    assert f"/jobs?failure={digest(job)}&amp;state=failed&amp;ended={start}" in text
+    assert shown(page.get(f"/jobs?failure={digest(job)}&state=failed&ended={start}")) == [job.pk]
     assert "Requeue this failed job" in text
     one = page.get(f"/failures/{digest(job)}?days=30").content.decode()
     assert WORDS in one
@@ -124,8 +126,8 @@ def test_the_pages_show_the_groups_and_one_of_them(page: Client, node: Node, now
     assert f"/failures/{digest(job)}" in page.get(f"/jobs/{job.pk}").content.decode()
     assert page.get(f"/failures/{'0' * 16}").status_code == 404
     assert page.get("/failures/nonsense").status_code == 404
-    Attempt.objects.update(finished_at=now - timedelta(days=3), started_at=None)
-    text = page.get(f"/failures/{digest(job)}?days=1").content.decode()
+    before = fail(now - timedelta(days=3), node, "KeyError: 'x'")
+    text = page.get(f"/failures/{digest(before)}?days=1").content.decode()
     assert "it did before" in text
 
 

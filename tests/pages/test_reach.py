@@ -1,0 +1,130 @@
+"""Filters that no index serves look at the newest jobs of each state, say so, and go on from it."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from cluster.models import Node
+from jobs import counts, reach
+from jobs.models import Job
+from tests.factories import make_job, make_sweep
+from tests.pages.conftest import Counted
+from tests.pages.rows import make_ended
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that looks at four jobs of each state alone, and pages by three."""
+    monkeypatch.setattr(reach, "NEWEST", 4)
+    monkeypatch.setattr("jobs.views.listing.PAGE", 3)
+
+
+def chips(response: Any) -> dict[str, str]:
+    return {chip["state"]: str(chip["count"]) for chip in response.context["chips"]}
+
+
+def mixed(now: datetime, node: Node) -> list[Job]:
+    """Thirty jobs, in several states; every third is wanted."""
+    found = []
+    for n in range(30):
+        name = "wanted" if n % 3 == 0 else "other"
+        if n % 2:
+            found.append(make_job(now, name=name))
+        else:
+            found.append(make_ended(now, node, ["succeeded", "failed"][n % 4 == 0], name=name))
+    return found
+
+
+@pytest.mark.usefixtures("near")
+@pytest.mark.parametrize("query", ["q=wanted", "q=wanted&state=queued", "q=wanted&state=failed"])
+def test_going_on_shows_each_match_once_and_leaves_none_out(
+    page: Client, node: Node, now: datetime, query: str
+) -> None:
+    states = [query.rpartition("=")[2]] if "state" in query else ["queued", "succeeded", "failed"]
+    wanted = [job.pk for job in mixed(now, node) if job.name == "wanted" and job.state in states]
+    path, seen, steps = f"/jobs?{query}", list[int](), 0
+    while path:
+        response = page.get(path)
+        shown = response.context["page"]
+        seen += [row.job.pk for row in shown.rows]
+        if shown.cut:
+            assert "Look further back" in response.content.decode()
+        path, steps = shown.older and f"/jobs?{query}&before={shown.older}", steps + 1
+    assert seen == wanted[::-1]
+    path, back = f"/jobs?{query}&after=0", list[int]()
+    while path:
+        shown = page.get(path).context["page"]
+        back += [row.job.pk for row in shown.rows][::-1]
+        path = shown.newer and f"/jobs?{query}&after={shown.newer}"
+    assert back == wanted
+    assert steps > 2
+
+
+@pytest.mark.usefixtures("near")
+def test_a_count_that_is_not_of_all_says_at_least(page: Client, node: Node, now: datetime) -> None:
+    made = mixed(now, node)
+    response = page.get("/jobs?q=wanted")
+    assert chips(response)["queued"] == "1+"  # of the newest four
+    assert chips(response)["running"] == "0"
+    text = response.content.decode()
+    assert "all matching" in text and "at least" in text
+    # Filters for which counts are kept are counted whole.
+    assert chips(page.get("/jobs"))["queued"] == "15"
+    assert "30 jobs" in page.get("/jobs?ended=&q=").content.decode()
+    Job.objects.filter(pk__in=[job.pk for job in made[:29]]).delete()
+    assert chips(page.get("/jobs?q=other"))["queued"] == "1"
+
+
+def test_filters_with_kept_counts_count_the_same(page: Client, node: Node, now: datetime) -> None:
+    sweep = make_sweep(7, now)
+    for n in range(6):
+        make_ended(now, node, ["succeeded", "failed", "cancelled"][n % 3])
+    Job.objects.filter(state="failed").update(finished_at=now - timedelta(days=3))
+    for query, jobs in (
+        (f"sweep={sweep.pk}", Job.objects.filter(sweep=sweep)),
+        ("ended=24h", Job.objects.filter(finished_at__gte=now - timedelta(days=1))),
+        ("ended=7d", Job.objects.filter(finished_at__gte=now - timedelta(days=7))),
+        ("kind=command", Job.objects.filter(spec__kind="command")),
+        ("owner=alice", Job.objects.filter(owner__username="alice")),
+        ("node=pi-1&state=failed", Job.objects.filter(node__name="pi-1")),
+        ("reason=pending", Job.objects.filter(state="queued")),
+    ):
+        found = {state: str(n) for state, n in counts.by_state(jobs).items()}
+        response = page.get(f"/jobs?{query}")
+        if "reason" in query:
+            assert str(response.context["total"]) == found["queued"]
+        else:
+            assert chips(response) == found, query
+
+
+def test_a_filter_makes_the_same_statements_whatever_the_number_of_jobs(
+    page: Client, node: Node, counted: Counted
+) -> None:
+    now = timezone.now()
+    paths = [
+        "/jobs?q=x", "/jobs?node=pi-1", "/jobs?owner=alice", "/jobs?tag=gpu", "/jobs?kind=command",
+        "/jobs?age=24h", "/jobs?ended=7d", "/jobs?reason=pending", "/jobs?state=failed&q=x",
+        "/jobs?before=5&q=x", "/jobs?after=5&q=x", "/jobs?failure=0000000000000000",
+        "/live/jobs?q=x&newest=1", "/api/jobs?q=x",
+    ]  # fmt: skip
+
+    def made() -> dict[str, int]:
+        found = {}
+        for path in paths:
+            page.get(path)
+            with counted() as statements:
+                assert page.get(path).status_code == 200
+            found[path] = len(statements)
+        return found
+
+    for _ in range(10):
+        make_ended(now, node, "failed", name="x", needs={"tags": ["gpu"]})
+    few = made()
+    make_sweep(1000, now)
+    assert made() == few
+    assert max(few.values()) <= 15
