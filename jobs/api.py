@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 
 from cluster import fleet
 from cluster.placement import NodeView
-from jobs import cleanup, counts, filters, idempotency, lifecycle, output, submit, why
+from jobs import cleanup, counts, filters, idempotency, lifecycle, output, reach, submit, why
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, Sweep
 from jobs.representations import (
     ArtifactOut,
@@ -48,6 +48,45 @@ class ByKey(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 1000
+
+
+class ByReach(ByKey):
+    """Where no index leads to the jobs, a page looks at the newest ones that come next alone: it
+    may hold few, even none, and there still is a next one."""
+
+    end: int | None = None  # how far it looked
+    cut = False  # … and found less than a page
+
+    def paginate_queryset(self, jobs: Any, request: Request, view: Any = None) -> list[Any] | None:
+        cursor, params = self.decode_cursor(request), request.query_params
+        names = {name for name in filters.NAMES if params.getlist(name)} - {"state"}
+        position = cursor.position if cursor else None
+        key = int(position) if position and position.isdigit() else None
+        if not reach.led(names):
+            if cursor and cursor.reverse:
+                self.end = reach.end_after(key or 0)
+                within = {"pk__lte": self.end}
+            else:
+                states = [filters.ALIASES.get(word, word) for word in params.getlist("state")]
+                self.end = reach.newest(key).end(states)
+                within = {"pk__gte": self.end}
+            jobs = jobs if self.end is None else jobs.filter(**within)
+        page = super().paginate_queryset(jobs, request, view)
+        more = self.has_previous if cursor and cursor.reverse else self.has_next
+        self.cut = self.end is not None and not more
+        return page
+
+    def get_next_link(self) -> str | None:
+        return self.further(False) or super().get_next_link()
+
+    def get_previous_link(self) -> str | None:
+        return self.further(True) or super().get_previous_link()
+
+    def further(self, reverse: bool) -> str | None:
+        """On from where it looked last, in the direction of this page."""
+        if not self.cut or reverse != bool(self.cursor and self.cursor.reverse):
+            return None
+        return self.encode_cursor(Cursor(0, reverse, str(self.end)))
 
 
 def job_context() -> dict[str, Any]:
@@ -129,12 +168,12 @@ FILTERS += [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
 class JobList(APIView):
     @extend_schema(parameters=FILTERS, responses=JobOut(many=True))
     def get(self, request: Request) -> Response:
-        """The newest first; `next` leads on."""
+        """The newest first; `next` leads on, to the older ones that match, where a page is short too."""
         try:
             jobs = filters.filtered(request.query_params, timezone.now())
         except filters.BadFilter as bad:
             raise ValidationError({bad.field: [str(bad)]}) from None
-        pager = ByKey()
+        pager = ByReach()
         page = pager.paginate_queryset(with_parts(jobs), request, self)
         return pager.get_paginated_response(JobOut(page, many=True, context=job_context()).data)
 

@@ -25,6 +25,11 @@ class Number(NamedTuple):
         return f"{self.count}+" if self.more else str(self.count)
 
 
+def led(names: Collection[str]) -> bool:
+    """Does an index lead to the jobs of these filters, besides that of the state, newest first?"""
+    return {*names} <= {"sweep"} or "failure" in {*names} <= {"failure", "ended"}
+
+
 @dataclass(frozen=True)
 class Reach:
     """State -> the number of the oldest job looked at; without an entry: all are."""
@@ -32,8 +37,12 @@ class Reach:
     oldest: dict[str, int]
 
     def end(self, states: Collection[str]) -> int | None:
-        """From which number on the jobs of all these states are looked at; None: all are."""
-        return max((self.oldest[state] for state in states if state in self.oldest), default=None)
+        """From which number on the jobs of all these states are looked at; None: all of them.
+
+        No states: of all.
+        """
+        chosen = states or State.values
+        return max((self.oldest[state] for state in chosen if state in self.oldest), default=None)
 
 
 def newest(before: int | None = None) -> Reach:

@@ -141,7 +141,7 @@ def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
 
 
 def chosen_states(params: QueryDict) -> list[str]:
-    return [ALIASES.get(word, word) for word in params.getlist("state") if word] or State.values
+    return [ALIASES.get(word, word) for word in params.getlist("state") if word]
 
 
 def given(params: QueryDict) -> set[str]:
@@ -150,8 +150,7 @@ def given(params: QueryDict) -> set[str]:
 
 
 def led(params: QueryDict) -> bool:
-    """An index leads to the jobs of these filters, newest first."""
-    return given(params) <= {"sweep"} or "failure" in given(params) <= {"failure", "ended"}
+    return reach.led(given(params))
 
 
 def numbers(params: QueryDict, now: datetime) -> dict[str, Number]:

@@ -128,3 +128,17 @@ def test_a_filter_makes_the_same_statements_whatever_the_number_of_jobs(
     make_sweep(1000, now)
     assert made() == few
     assert max(few.values()) <= 15
+
+
+@pytest.mark.usefixtures("near")
+def test_the_api_goes_on_likewise(page: Client, node: Node, now: datetime) -> None:
+    wanted = [job.pk for job in mixed(now, node) if job.name == "wanted"]
+    for word, first in (("next", "limit=3"), ("previous", "limit=3&cursor=cj0xJnA9MA==")):
+        path, seen, empty = f"/api/jobs?q=wanted&{first}", list[int](), 0
+        while path:
+            told = page.get(path).json()
+            found = [job["id"] for job in told["results"]]
+            seen += found if word == "next" else found[::-1]
+            path, empty = told[word], empty + (len(found) < 3)
+        assert seen == (wanted[::-1] if word == "next" else wanted)
+        assert empty > 1  # short pages, which were not the last
