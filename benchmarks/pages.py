@@ -212,6 +212,7 @@ def view_all(failing: bool, only: str, views: int) -> dict[str, Any]:
         names, client, found = places(), start(), {}
         for page in OF_FAILING if failing else PAGES:
             if only in page:
+                watched.look_again()
                 found[page] = aside(client, page.format(**names), views)
                 print(page, found[page], file=sys.stderr, flush=True)
         return found

@@ -168,7 +168,7 @@ FILTERS += [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
 class JobList(APIView):
     @extend_schema(parameters=FILTERS, responses=JobOut(many=True))
     def get(self, request: Request) -> Response:
-        """The newest first; `next` leads on, to the older ones that match, where a page is short too."""
+        """The newest first; `next` leads on to older ones that match, from a short page too."""
         try:
             jobs = filters.filtered(request.query_params, timezone.now())
         except filters.BadFilter as bad:

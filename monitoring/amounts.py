@@ -1,8 +1,11 @@
 """Numbers as a sentence has them: three digits, and a unit that a person would choose."""
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 
 from jobs.amounts import UNKNOWN, size
+
+WORDS = {noop("nodes"), noop("attempts"), noop("jobs"), noop("days"), noop("notices")}
 
 
 def number(value: float | None) -> str:
@@ -39,8 +42,4 @@ def amount(value: float | None, unit: str) -> str:
 
 def named(unit: str) -> str:
     """The units that are words, in the reader's language."""
-    words = {
-        "nodes": _("nodes"), "attempts": _("attempts"), "jobs": _("jobs"), "days": _("days"),
-        "notices": _("notices"),
-    }  # fmt: skip
-    return words.get(unit, unit)
+    return _(unit) if unit in WORDS else unit

@@ -1,5 +1,6 @@
 """What a snapshot asks the database: each in one statement, by an index, never by a scan."""
 
+import json
 import shutil
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from jobs import counts, reasons
 from jobs.claim import READY
 from jobs.models import Attempt, Job, Need, Outcome, State
 from jobs.rows import marks, moment, select, when
-from monitoring.models import Delivery, Sample, Totals
+from monitoring.models import Delivery, Totals
 
 COUNTED = 10_000  # ready jobs counted one by one; beyond, from what is kept
 LOOKED_AT = 1000  # queued jobs, for the first that could start
@@ -170,25 +171,22 @@ class Past:
         return None
 
 
+THEN = """SELECT * FROM (SELECT {}, at, "values" FROM monitoring_sample WHERE node_id IS NULL
+    AND seconds = %s AND at > %s AND at <= %s ORDER BY at DESC LIMIT 1) AS then{}"""
+
+
 def past(now: datetime) -> Past:
-    """The samples from then, where there are any: one statement."""
-    wanted = Q(pk=None)
-    for seconds, resolution in BACK.items():
-        end = now - timedelta(seconds=seconds)
-        rows = Sample.objects.filter(
-            node=None, seconds=resolution, at__lte=end,
-            at__gt=end - timedelta(seconds=TOLERANCE * resolution),
-        )  # fmt: skip
-        wanted |= Q(pk=rows.order_by("-at").values("pk")[:1])
-    kept = list(Sample.objects.filter(wanted).values_list("at", "seconds", "values"))
-    found = {}
+    """The samples from then, where there are any: one statement.
+
+    Written out: with their numbers looked up in it, SQLite reads all samples there are.
+    """
+    values = list[Any]()
     for seconds, resolution in BACK.items():
         end = now - timedelta(seconds=seconds)
         start = end - timedelta(seconds=TOLERANCE * resolution)
-        fit = [(at, values) for at, s, values in kept if s == resolution and start < at <= end]
-        if fit:
-            found[seconds] = max(fit, key=lambda row: row[0])
-    return Past(found)
+        values += [resolution, moment(start), moment(end)]
+    sql = " UNION ALL ".join(THEN.format(seconds, seconds) for seconds in BACK)
+    return Past({int(s): (when(at), json.loads(text)) for s, at, text in select(sql, values)})
 
 
 @dataclass

@@ -17,6 +17,7 @@ from monitoring.metrics import Metric
 WIDTH, HEIGHT = 600, 120
 ROWS = 24  # of the table, and marks that tell their values under the pointer
 RANGES = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+UNITS = {"0 or 1": "", "processes": "", "jobs/min": noop("jobs/min"), "1/min": noop("per min")}
 Column = Sequence[float | None]
 
 
@@ -193,5 +194,5 @@ def shown(value: float | None, unit: str) -> str:
         return size(value)
     if unit == "s" and value is not None and value < 10:
         return f"{value:.2g} s" if value else "0 s"
-    return amount(value, {"0 or 1": "", "jobs/min": _("jobs/min"), "1/min": _("per min"),
-                          "processes": ""}.get(unit, unit))  # fmt: skip
+    words = UNITS.get(unit)
+    return amount(value, unit if words is None else words and _(words))

@@ -4,21 +4,21 @@ Each is computed from a sample, and what is per minute or a share from two of th
 present and one from earlier, in a series from one point and the one before it.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext_noop as noop
 
-from monitoring.models import Sample
+from jobs.rows import moment, select, when
 from monitoring.samples import FINE, Point, Values, cluster_values, node_values
 from monitoring.snapshot import ClusterSnapshot
-from monitoring.totals import WAITS
+from monitoring.totals import FRESH, WAITS
 
-FRESH = timedelta(seconds=60)  # older totals tell nothing of now
 MINUTES, HOUR = 300, 3600  # windows
+BACKS = (60, MINUTES, 900, HOUR)  # seconds, to a node's samples
 
 
 @dataclass(frozen=True)
@@ -271,19 +271,23 @@ def span_to(values: Values, earlier: Earlier, window: int, at: datetime | None) 
     return Span(values, before, (at - since).total_seconds())
 
 
+THEN = f"""SELECT node_id, {{}}, at, "values" FROM monitoring_sample WHERE seconds = {FINE}
+    AND node_id IS NOT NULL AND at > %s AND at <= %s"""  # noqa: S608
+
+
 def node_samples(now: datetime) -> dict[int, dict[int, tuple[datetime, dict[str, Any]]]]:
-    """Each node's samples from an hour ago and less: node -> seconds back -> moment, values."""
-    backs = (60, MINUTES, 900, HOUR)
-    wanted = Q(pk=None)
-    for back in backs:
+    """Each node's samples from an hour ago and less: node -> seconds back -> moment, values.
+
+    Written out: of an OR of moments, SQLite makes a look at every sample.
+    """
+    values = list[Any]()
+    for back in BACKS:
         end = now - timedelta(seconds=back)
-        wanted |= Q(at__gt=end - timedelta(seconds=2 * FINE), at__lte=end)
-    rows = Sample.objects.filter(wanted, seconds=FINE, node__isnull=False).order_by("at")
+        values += [moment(end - timedelta(seconds=2 * FINE)), moment(end)]
+    rows = select(" UNION ALL ".join(THEN.format(back) for back in BACKS), values)
     found: dict[int, dict[int, tuple[datetime, dict[str, Any]]]] = {}
-    for node, at, values in rows.values_list("node", "at", "values"):
-        back = max(back for back in backs if at <= now - timedelta(seconds=back))
-        if node is not None:
-            found.setdefault(node, {})[back] = at, values
+    for node, back, at, text in sorted(rows, key=lambda row: row[2]):
+        found.setdefault(node, {})[back] = when(at), json.loads(text)
     return found
 
 

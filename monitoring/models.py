@@ -187,6 +187,7 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         indexes = [
             models.Index(fields=["due_at"], condition=Q(state="queued"), name="delivery_due"),
+            models.Index(fields=["due_at"], condition=Q(state="failed"), name="delivery_failed"),
         ]
 
     def __str__(self) -> str:

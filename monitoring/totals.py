@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
@@ -19,9 +19,11 @@ from django.db.models import Max
 
 from jobs.models import FINAL_STATES, Attempt, Outcome
 from jobs.rows import select
-from monitoring.models import Totals
+from monitoring.models import Sample, Totals
 
 AT_ONCE = 50_000  # attempts; the rest comes with the next step
+FRESH = timedelta(seconds=60)  # older totals tell nothing of now
+DAY, NEAR = timedelta(days=1), timedelta(minutes=15)
 WAITS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 RUNS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 # Upper bounds in seconds.
@@ -144,6 +146,37 @@ def count(row: Row, found: Step) -> None:
         found.runs.append(row.run_seconds)
     if row.number == row.tried and row.state in FINAL_STATES:
         found.cluster[f"jobs_{row.state}_total"] += 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a node's attempts ended between two looks of the monitor; without those of none."""
+
+    since: datetime
+    until: datetime
+    by_outcome: dict[str, int]
+
+
+def ended_on(node: int, now: datetime) -> Ended | None:
+    """Those of the last day: the totals now less those of the node's sample from then.
+
+    Of a node that was not seen then, from its first sample after it. None: nobody watches.
+    """
+    fresh = Totals.objects.filter(pk=Totals.ONLY, moved_at__gt=now - FRESH)
+    row = fresh.only("moved_at", "values").first()
+    samples, day = Sample.objects.filter(node=node), now - DAY
+    then = samples.filter(seconds=60, at__lte=day, at__gt=day - NEAR).order_by("-at").first()
+    then = then or samples.filter(seconds=10, at__gt=day).order_by("at").first()
+    if row is None or then is None:
+        return None
+    present = row.values.get("nodes", {}).get(str(node), {})
+    names = {outcome.value: f"attempts_{outcome.value}_total" for outcome in Outcome}
+    grown = {
+        outcome: int(present.get(name, 0) - then.values.get(name, 0))
+        for outcome, name in names.items()
+    }
+    by_outcome = {outcome: count for outcome, count in grown.items() if count > 0}
+    return Ended(then.at, row.moved_at, by_outcome)
 
 
 def added(values: dict[str, Any], found: Step) -> dict[str, Any]:
