@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 
 from cluster import nodes
 from cluster.models import Node
+from jobs.claim import busy
 from jobs.terminal import plain
 
 
@@ -78,8 +79,9 @@ class NodeAdmin(admin.ModelAdmin):
         return False  # its attempts are history; the action removes it
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
-        still_open = Count("attempts__bundle", Q(attempts__finished_at=None), distinct=True)
-        return super().get_queryset(request).annotate(busy=still_open)
+        """With the slots taken: those are counted before, since a join would read all attempts."""
+        taken = [When(pk=node, then=Value(slots)) for node, slots in busy().items()]
+        return super().get_queryset(request).annotate(busy=Case(*taken, default=Value(0)))
 
     @admin.display(description=_("state"))
     def shown_state(self, node: Any) -> str:

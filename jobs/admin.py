@@ -70,8 +70,8 @@ class JobAdmin(ReadOnlyAdmin):
     list_display = ["id", "title", "state", "owner", "node", "priority", "tried", "created_at",
                     "finished_at", "run_seconds"]  # fmt: skip
     list_display_links = ["id", "title"]
-    list_filter = ["state", "spec__kind", "node", ("owner", admin.RelatedOnlyFieldListFilter),
-                   "created_at"]  # fmt: skip
+    # Every user: to find those who own jobs, all jobs would be read.
+    list_filter = ["state", "spec__kind", "node", "owner", "created_at"]
     list_select_related = ["spec", "owner", "node"]
     search_fields = ["=id", "name", "spec__title", "error"]
     search_help_text = _("Number, name, command or error")
@@ -126,10 +126,9 @@ def all_of(jobs: QuerySet[Job]) -> JobQuerySet:
 class SweepAdmin(ReadOnlyAdmin):
     list_display = ["id", "__str__", "spec", "owner", "mode", "total", "created_at"]
     list_display_links = ["id", "__str__"]
-    list_filter = ["mode", ("owner", admin.RelatedOnlyFieldListFilter)]
+    list_filter = ["mode", "owner", "created_at"]
     list_select_related = ["spec", "owner"]
     search_fields = ["=id", "name", "spec__title"]
-    date_hierarchy = "created_at"
 
 
 @admin.register(Attempt)
@@ -152,10 +151,9 @@ class AttemptAdmin(ReadOnlyAdmin):
 class SpecAdmin(ReadOnlyAdmin):
     list_display = ["id", "short_title", "kind", "need", "created_at"]
     list_display_links = ["id", "short_title"]
-    list_filter = ["kind"]
+    list_filter = ["kind", "created_at"]
     list_select_related = ["need"]
     search_fields = ["title", "=digest"]
-    date_hierarchy = "created_at"
     ordering = ["-id"]
 
     @admin.display(description=_("what it runs"))
@@ -209,10 +207,9 @@ class ArtifactAdmin(ReadOnlyAdmin):
 @admin.register(File)
 class FileAdmin(ReadOnlyAdmin):
     list_display = ["digest", "size", "owner", "created_at"]
-    list_filter = [("owner", admin.RelatedOnlyFieldListFilter)]
+    list_filter = ["owner", "created_at"]
     list_select_related = ["owner"]
     search_fields = ["digest"]
-    date_hierarchy = "created_at"
 
 
 @admin.register(Lease)
@@ -242,6 +239,6 @@ class EventAdmin(ReadOnlyAdmin):
 class IdempotencyKeyAdmin(ReadOnlyAdmin):
     list_display = ["id", "owner", "key", "job_id", "sweep_id", "created_at"]
     list_select_related = ["owner"]
+    list_filter = ["created_at"]
     search_fields = ["key", "owner__username"]
-    date_hierarchy = "created_at"
     ordering = ["-id"]

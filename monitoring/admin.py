@@ -30,10 +30,9 @@ class ChannelAdmin(admin.ModelAdmin):
 class DeliveryAdmin(admin.ModelAdmin):
     list_display = ["id", "channel", "kind", "state", "title", "tries", "error", "created_at",
                     "sent_at"]  # fmt: skip
-    list_filter = ["state", "kind", "channel"]
+    list_filter = ["state", "kind", "channel", "created_at"]
     list_select_related = ["channel"]
     search_fields = ["title"]
-    date_hierarchy = "created_at"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
