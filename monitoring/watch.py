@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
-from jobs import lease
+from jobs import failure_tally, lease
 from monitoring import advice, alerts, retention, samples, snapshot
 from monitoring.postman import Postman
 from schedules import due
@@ -148,6 +148,7 @@ def watch(epoch: int) -> Watch:
         Duty("notices", 1.0, postman.step),
         Duty("advice", ADVICE_SECONDS, advice.duty, slow=True),
         Duty("thinning", THIN_SECONDS, samples.thin, slow=True),
+        Duty("sums of failures", THIN_SECONDS, failure_tally.thin, slow=True),
         Duty("retention", settings.DISPY_CLEANUP_INTERVAL, clean, slow=True),
     ]
     return Watch(duties, postman.close)
