@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         if postgres.binaries() is None:
             print("== tests on PostgreSQL: skipped, it is not installed here", flush=True)
             return 0
-        pytest = ["-m", "pytest", "-m", "not browser and not live", *arguments]
+        pytest = ["-m", "pytest", "-m", "not browser and (not live or both)", *arguments]
         with postgres.server() as url:
             status = step("tests on PostgreSQL", pytest, {**environment, "DATABASE_URL": url})
         return 0 if arguments and status == NO_TESTS else status

@@ -115,6 +115,7 @@ def test_a_replay_gives_the_measured_makespan_and_its_advice_moves_it_as_it_said
         assert setting.read("strategy") == "least_connections"
 
 
+@pytest.mark.both
 def test_one_node_more_does_what_was_said(tmp_path: Path, client: Client) -> None:
     with fleet(tmp_path, nodes=3, slots=2) as fleet_of_two:
         spare = fleet_of_two.addresses[2]
@@ -145,6 +146,7 @@ def test_one_node_more_does_what_was_said(tmp_path: Path, client: Client) -> Non
         assert told_after == pytest.approx(after, rel=WITHIN)
 
 
+@pytest.mark.both
 def test_short_jobs_that_ride_in_bundles(tmp_path: Path) -> None:
     with fleet(tmp_path, nodes=2, slots=2) as two:
         two.up()
