@@ -19,6 +19,11 @@ from cluster.strategies import STRATEGIES
 from monitoring.fleets import MadeUp, made_up
 from monitoring.replay import replay
 
+COLUMNS = (
+    "strategy", "at the start", "seconds", "CPU seconds", "memory", "mean wait", "p95 wait",
+    "in use",
+)  # fmt: skip
+
 
 def run(made: MadeUp, strategy: str) -> dict[str, Any]:
     started, used = time.perf_counter(), time.process_time()
@@ -51,34 +56,25 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     made = MadeUp(options.fleet_nodes, options.jobs, load=options.load)
+    if not options.json:
+        print(f"{made.jobs:,} jobs, {made.nodes:,} nodes, load {made.load:g}\n")
+        print(*header(*COLUMNS), sep="\n", flush=True)
     found = []
     for burst, strategy in product(options.burst, options.strategy or STRATEGIES):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             found.append(pool.apply(run, (replace(made, burst=burst), strategy)))
+        if not options.json:
+            print(line(found[-1]), flush=True)
     if options.json:
         print(json.dumps(found))
-        return
-    print(f"{made.jobs:,} jobs, {made.nodes:,} nodes, load {made.load:g}\n")
-    names = [
-        "strategy",
-        "at the start",
-        "seconds",
-        "CPU seconds",
-        "memory",
-        "mean wait",
-        "p95 wait",
-        "in use",
-    ]
-    print(*header(*names), sep="\n")
-    for one in found:
-        print(
-            row(
-                one["strategy"], f"{100 * one['burst']:.0f} %", f"{one['seconds']:.0f} s",
-                f"{one['cpu_seconds']:.0f} s",
-                f"{one['memory_mb']:.0f} MB", f"{one['mean_wait']:.2f} s",
-                f"{one['p95_wait']:.2f} s", f"{100 * one['utilisation']:.0f} %",
-            )
-        )  # fmt: skip
+
+
+def line(one: dict[str, Any]) -> str:
+    return row(
+        one["strategy"], f"{100 * one['burst']:.0f} %", f"{one['seconds']:.0f} s",
+        f"{one['cpu_seconds']:.0f} s", f"{one['memory_mb']:.0f} MB", f"{one['mean_wait']:.2f} s",
+        f"{one['p95_wait']:.2f} s", f"{100 * one['utilisation']:.0f} %",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
