@@ -257,3 +257,25 @@ def test_the_choices_are_those_of_looking_at_every_node_each_time(
         seconds = times[spec].__getitem__
         mine = placer.place(need, name, seconds, spec, avoid)
         assert (mine and (mine.node.name, mine.now)) == plainly(copies, need, name, seconds, avoid)
+
+
+def test_a_look_ahead_asks_each_node_once_and_then_only_the_one_it_gave_a_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Twenty kinds of job share the nodes: one placement does not mean twenty new scores."""
+    nodes = [
+        NodeView(n, f"n{n:03}", "", slots=4, busy=4, ends=[1.0, 2.0, 3.0, 4.0], speed=1 + n % 7)
+        for n in range(100)
+    ]
+    asked, free_in = list[str](), NodeView.free_in
+
+    def noted(view: NodeView) -> float:
+        asked.append(view.name)
+        return free_in(view)
+
+    monkeypatch.setattr(NodeView, "free_in", noted)
+    placer, times = Placer(nodes), [{n: 1.0 + k + n % 7 for n in range(100)} for k in range(20)]
+    for job in range(500):
+        kind = job % 20
+        assert placer.place(Need(), "earliest_finish", times[kind].__getitem__, kind)
+    assert len(asked) == 100 + 500
