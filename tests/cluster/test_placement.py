@@ -162,6 +162,7 @@ needs = st.builds(Need, tags=st.frozensets(st.sampled_from(["x", "y"])), slots=s
 jobs = st.lists(st.tuples(needs, st.sampled_from(sorted(STRATEGIES))), max_size=12)
 
 
+@settings(deadline=None)
 @given(views, jobs)
 def test_no_pass_takes_a_node_that_is_ruled_out_or_more_than_its_slots(
     nodes: list[NodeView], wanted: list[tuple[Need, str]]
@@ -181,6 +182,7 @@ def test_no_pass_takes_a_node_that_is_ruled_out_or_more_than_its_slots(
             assert strategy == "earliest_finish"
 
 
+@settings(deadline=None)
 @given(views, needs, st.sampled_from(sorted(STRATEGIES)))
 def test_the_chosen_has_the_lowest_score(nodes: list[NodeView], need: Need, name: str) -> None:
     if name in ("random_weighted", "earliest_finish"):
