@@ -12,7 +12,7 @@ from django.db.models import Count
 from jobs.models import Job, JobQuerySet, State
 from jobs.rows import select
 
-NEWEST = 50_000  # jobs of each state
+NEWEST = 25_000  # jobs of each state
 
 
 class Number(NamedTuple):

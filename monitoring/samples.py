@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max, Min
 
-from jobs.rows import insert_rows, moment, select, table
+from jobs.rows import insert_rows, moment, select, table, when
 from monitoring import totals
 from monitoring.models import Sample
 from monitoring.snapshot import ClusterSnapshot, NodeState
@@ -262,6 +262,19 @@ def resolution_for(start: datetime, step: int, now: datetime) -> int:
     return fit
 
 
+def between(
+    node: int | None, seconds: int, since: datetime, end: datetime
+) -> list[tuple[datetime, Values]]:
+    """By time. Past the ORM, which takes longer to make its values than all else does."""
+    where, values = ("node_id = %s", [node]) if node is not None else ("node_id IS NULL", [])
+    sql = (
+        f'SELECT at, "values" FROM {table(Sample)} WHERE {where}'  # noqa: S608
+        " AND seconds = %s AND at > %s AND at <= %s ORDER BY at"
+    )
+    found = select(sql, [*values, seconds, moment(since), moment(end)])
+    return [(when(at), json.loads(text)) for at, text in found]
+
+
 def series(
     node: int | None, start: datetime, end: datetime, step: int | None, now: datetime
 ) -> Series:
@@ -279,8 +292,7 @@ def series(
     for seconds in (QUARTER, MINUTE, FINE):
         if seconds > resolution:
             continue
-        found = Sample.objects.filter(node=node, seconds=seconds, at__gt=since, at__lte=end)
-        rows += found.order_by("at").values_list("at", "values")
+        rows += between(node, seconds, since, end)
         since = max(since, boundary(rows[-1][0], seconds)) if rows else since
     groups: dict[int, list[tuple[datetime, Values]]] = defaultdict(list)
     for at, values in rows:  # a step holds its end, not its start

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -68,6 +69,7 @@ def word(value: object) -> str:
 
 
 @register.simple_tag
+@lru_cache(maxsize=1000)  # a list has hundreds, and each would ask where the file is
 def icon(name: str, css: str = "") -> SafeString:
     return format_html(
         '<svg class="icon {}" width="16" height="16" aria-hidden="true"><use href="{}#{}"/></svg>',
@@ -243,6 +245,12 @@ def arguments(job: Job) -> str:
 def thousands(value: int) -> str:
     """1 234 567: a thin space is read alike in every language."""
     return f"{value:,}".replace(",", "\u202f")
+
+
+@register.filter
+def cut(text: str, most: int) -> str:
+    """As truncatechars, at a tenth of its price: for lists."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @register.filter

@@ -1,8 +1,9 @@
 """The job list: filters in the URL, pages by key, actions on many."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.contrib import messages
@@ -44,11 +45,15 @@ ROW = ("id", "name", "state", "held", "waits", "run_at", "tried", "max_attempts"
        "owner__username", "node__name")  # fmt: skip
 
 
+Near = Callable[[], reach.Reach]
+
+
 @dataclass
 class Row:
     """A job as the list shows it."""
 
     job: Job
+    id: str  # its number as text: as a number it would be formatted each time that it is shown
     shown: str  # the state in finer words
     reason: str
     final: bool
@@ -65,7 +70,13 @@ class Page:
 
 def rows_of(jobs: Sequence[Job], now: datetime, views: Sequence[NodeView]) -> list[Row]:
     return [
-        Row(job, shown_state(job, now), reason(job, now, views), job.state in FINAL_STATES)
+        Row(
+            job,
+            str(job.pk),
+            shown_state(job, now),
+            reason(job, now, views),
+            job.state in FINAL_STATES,
+        )
         for job in jobs
     ]
 
@@ -111,14 +122,15 @@ def key(params: QueryDict, name: str) -> int | None:
     return int(text) if text.isdigit() and len(text) < 19 else None
 
 
-def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
+def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime, near: Near) -> Page:
     """Fifty jobs, newest first, from the key on that the URL names."""
     before, after = key(params, "before"), key(params, "after")
     if after is not None:
         end = None if led(params) else reach.end_after(after)
         within = {"pk__gt": after, "pk__lte": end}
     else:
-        end = None if led(params) else reach.newest(before).end(chosen_states(params))
+        far = None if led(params) else near() if before is None else reach.newest(before)
+        end = far and far.end(chosen_states(params))
         within = {"pk__lt": before, "pk__gte": end}
     part = with_parts(jobs).filter(**{name: pk for name, pk in within.items() if pk is not None})
     found = list(part.order_by("-id" if after is None else "id")[: PAGE + 1])
@@ -153,13 +165,13 @@ def led(params: QueryDict) -> bool:
     return reach.led(given(params))
 
 
-def numbers(params: QueryDict, now: datetime) -> dict[str, Number]:
+def numbers(params: QueryDict, now: datetime, near: Near) -> dict[str, Number]:
     """How many jobs of these filters are in each state: as kept, where it is, else as far as the
     list looks."""
     kept = kept_numbers(params, now)
     if kept is not None:
         return {state: Number(count) for state, count in kept.items()}
-    return reach.by_state(selected(params, now), reach.newest())
+    return reach.by_state(selected(params, now), near())
 
 
 def kept_numbers(params: QueryDict, now: datetime) -> dict[str, int] | None:
@@ -200,13 +212,14 @@ def total(found: dict[str, Number], params: QueryDict) -> Number:
 @require_safe
 def jobs_page(request: HttpRequest) -> HttpResponse:
     now, params, problem = timezone.now(), request.GET, ""
+    near: Near = cache(reach.newest)  # read once, if at all
     by, plain = {state.value: Number(0) for state in State}, without(params, "before", "after")
     try:
-        jobs, by = selected(params, now), numbers(without(plain, "state", "reason"), now)
-        whole = numbers(without(plain, "state"), now) if params.get("reason") else by
+        jobs, by = selected(params, now), numbers(without(plain, "state", "reason"), now, near)
+        whole = numbers(without(plain, "state"), now, near) if params.get("reason") else by
     except BadFilter as bad:
         problem, jobs, whole = f"{bad.field}: {bad}", Job.objects.none(), by
-    page = page_of(jobs, params, now)
+    page = page_of(jobs, params, now, near)
     context = {
         "page": page,
         "newest": page.newest,
@@ -247,7 +260,7 @@ def live_jobs(request: HttpRequest) -> HttpResponse:
     shown = list(with_parts(Job.objects.filter(pk__in=ids)).order_by("-id"))
     moved = [job for job in shown if job.state in OPEN_STATES or known[str(job.pk)] != job.state]
     newest = key(params, "newest") or 0
-    by = numbers(without(plain, "state", "reason"), now)
+    by = numbers(without(plain, "state", "reason"), now, reach.newest)
     fresh = 0
     if "before" not in params and "after" not in params:
         fresh = selected(plain, now).filter(pk__gt=newest)[: MOST_NEWS + 1].count()
