@@ -1,5 +1,6 @@
 """The admin's view of the machines: name, slots and tags are ours to set, the rest is heard."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -12,6 +13,7 @@ from django.utils.translation import ngettext
 
 from cluster import nodes
 from cluster.models import Node
+from cluster.wording import said
 from jobs.claim import busy
 from jobs.terminal import plain
 
@@ -51,6 +53,21 @@ def checked_tags(given: Any) -> None:
     nodes.checked_tags(given)
 
 
+def in_words(name: str) -> Callable[[Node], str]:
+    """A column of Words, in the reader's language."""
+
+    @admin.display(description=name.replace("_", " "), empty_value="–")
+    def shown(node: Node) -> str:
+        return plain(said(getattr(node, name)))
+
+    return shown
+
+
+IN_WORDS: dict[str, Any] = {
+    name: in_words(name) for name in ("drain_reason", "trouble", "breaker_reason", "canary_error")
+}
+
+
 @admin.register(Node)
 class NodeAdmin(admin.ModelAdmin):
     form = NodeForm
@@ -68,9 +85,9 @@ class NodeAdmin(admin.ModelAdmin):
     actions = ["drain", "resume", "reset", "remove"]
     editable = ("name", "slots_set", "slots", "tags")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         names = [field.name for field in Node._meta.fields]
-        return [name for name in names if name not in self.editable]
+        return [IN_WORDS.get(name, name) for name in names if name not in self.editable]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # the page Nodes adds them

@@ -26,6 +26,7 @@ from cluster.serializers import (
     StrategyIn,
     StrategyOut,
 )
+from cluster.wording import said
 from jobs import claim, counts, lease
 from jobs.api import Conflict
 from jobs.models import Job
@@ -225,17 +226,17 @@ def stops(states: dict[str, str], alive: bool) -> Iterator[str]:
 def troubles(rows: Sequence[Node], states: dict[str, str]) -> Iterator[str]:
     """What is wrong with single nodes; a drain is somebody's wish."""
     for row in rows:
-        words = {"name": row.name, "why": row.trouble}
+        words = {"name": row.name, "why": said(row.trouble)}
         match states[row.name]:
             case "offline" if row.trouble:
                 yield _("%(name)s is offline: %(why)s") % words
             case "offline":
                 yield _("%(name)s is offline.") % words
             case "quarantined":
-                words["why"] = row.breaker_reason
+                words["why"] = said(row.breaker_reason)
                 yield _("%(name)s is quarantined: %(why)s") % words
             case "suspect" if row.canary_error:
-                words["why"] = row.canary_error
+                words["why"] = said(row.canary_error)
                 yield _("%(name)s is suspect: its test job failed: %(why)s") % words
             case "suspect":
                 yield _("%(name)s is suspect: it has not been heard for a while.") % words

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cluster.words import Words, gettext_noop
+
 MOST_LOSSES = 3  # different jobs within the window
 WINDOW = timedelta(minutes=10)
 FIRST_PAUSE = timedelta(seconds=10)  # before the first probe; doubles with each opening
@@ -64,8 +66,9 @@ def after_losses(breaker: Breaker, losses: Collection[Loss], node: int, now: dat
     jobs = here & blamed(losses)[node]
     if len(jobs) < MOST_LOSSES:
         return breaker
+    text = gettext_noop("%(count)s different jobs were lost on it within %(minutes)s min")
     minutes = int(WINDOW.total_seconds() // 60)
-    return opened(breaker, f"{len(jobs)} different jobs were lost on it within {minutes} min", now)
+    return opened(breaker, Words(text, count=len(jobs), minutes=minutes), now)
 
 
 def after_canary(breaker: Breaker, error: str, failed_before: bool, now: datetime) -> Breaker:
@@ -76,7 +79,8 @@ def after_canary(breaker: Breaker, error: str, failed_before: bool, now: datetim
         )  # fmt: skip
     if breaker.opened_at is None and not failed_before:
         return breaker  # once may be chance: the node is suspect
-    return opened(breaker, f"its test job failed: {error}", now)
+    why = Words(gettext_noop("its test job failed: %(error)s"), error=error)
+    return opened(breaker, why, now)
 
 
 def opened(breaker: Breaker, reason: str, now: datetime) -> Breaker:

@@ -4,9 +4,13 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
+from cluster.words import Words, gettext_noop
 from node.report import full
 
 TIMEOUT_SECONDS = 30.0
+WRONG = Words(gettext_noop("it calculates wrongly"))
+BAD_CLOCK = Words(gettext_noop("its clock makes no sense"))
+NONSENSE = Words(gettext_noop("its answer made no sense"))
 
 # The same work on every machine: interpreted arithmetic and memory, about a tenth of a second.
 SOURCE = """\
@@ -55,9 +59,9 @@ def hear(text: str | None) -> Song:
         result = json.loads(report["result"])
         seconds, run_seconds = float(result["seconds"]), float(report["run_seconds"])
         if result["total"] != total():
-            return Song("it calculates wrongly")
+            return Song(WRONG)
         if not 0 < seconds <= run_seconds < 1e6:
-            return Song("its clock makes no sense")
+            return Song(BAD_CLOCK)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return Song("its answer made no sense")
+        return Song(NONSENSE)
     return Song("", seconds, run_seconds)

@@ -27,7 +27,7 @@ def keep(node: Node, new: Breaker) -> None:
         breaker_opened_at=new.opened_at,
         breaker_probe_at=new.probe_at,
         breaker_openings=new.openings,
-        breaker_reason=new.reason[:300],
+        breaker_reason=new.reason,
         breaker_reset_at=new.closed_at,
     )
 

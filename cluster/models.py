@@ -2,6 +2,8 @@ from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
 
+from cluster.wording import WordsField
+
 
 class Node(models.Model):
     """A machine running a node agent, as last heard of."""
@@ -15,8 +17,8 @@ class Node(models.Model):
 
     online = models.BooleanField(default=False)
     draining = models.BooleanField(default=False)
-    drain_reason = models.CharField(max_length=200, blank=True)
-    trouble = models.CharField(max_length=300, blank=True)  # why a listed node is not usable
+    drain_reason = WordsField(blank=True)
+    trouble = WordsField(blank=True)  # why a listed node is not usable
     removed_at = models.DateTimeField(null=True, blank=True)  # kept for its history
 
     added_at = models.DateTimeField()
@@ -41,11 +43,11 @@ class Node(models.Model):
     breaker_opened_at = models.DateTimeField(null=True, blank=True)
     breaker_probe_at = models.DateTimeField(null=True, blank=True)
     breaker_openings = models.PositiveSmallIntegerField(default=0)  # in a row: the pause grows
-    breaker_reason = models.CharField(max_length=300, blank=True)
+    breaker_reason = WordsField(blank=True)
     breaker_reset_at = models.DateTimeField(null=True, blank=True)  # earlier losses do not count
 
     canary_at = models.DateTimeField(null=True, blank=True)  # when the last one ended
-    canary_error = models.CharField(max_length=300, blank=True)  # empty: it sang
+    canary_error = WordsField(blank=True)  # empty: it sang
     dispatch_ms = models.FloatField(null=True, blank=True)  # sent to answered, less the work
 
     speed = models.FloatField(null=True, blank=True)  # against the fleet's median; null: unknown

@@ -80,13 +80,13 @@ def seen(
 
 
 def gone(address: str, reason: str, now: datetime) -> None:
-    Node.objects.filter(address=address).update(online=False, trouble=reason[:300])
+    Node.objects.filter(address=address).update(online=False, trouble=reason)
 
 
 def troubled(address: str, reason: str, now: datetime) -> None:
     """Listed, but not usable: said in words on its row."""
     row_of(address, now)
-    Node.objects.filter(address=address).update(online=False, trouble=reason[:300])
+    Node.objects.filter(address=address).update(online=False, trouble=reason)
 
 
 def reading(address: str, now: datetime, **values: Any) -> None:
@@ -172,7 +172,6 @@ def change(
 
 def drain(nodes: QuerySet[Node], reason: str = "") -> int:
     """Finish what runs, take nothing new. Again with another reason: that one counts."""
-    reason = reason[:200]
     new = Q(draining=False) | ~Q(drain_reason=reason) if reason else Q(draining=False)
     return nodes.filter(new).update(draining=True, drain_reason=reason)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from cluster.strategies import FORESEEING, GUESS_SECONDS, STRATEGIES
+from cluster.words import Stored, Words, gettext_noop, stored
 
 SHOWN = 10  # candidates, and nodes ruled out, that a receipt names
 MEGABYTE = 2**20
@@ -94,23 +95,6 @@ def need_of(body: dict[str, Any]) -> Need:
         nodes=frozenset(body.get("nodes", ())),
         exclude=frozenset(body.get("exclude", ())),
     )
-
-
-class Words(str):
-    """English, with what is needed to say it in another language where it is shown."""
-
-    text: str
-    values: dict[str, Any]
-
-    def __new__(cls, text: str, **values: Any) -> "Words":
-        self = super().__new__(cls, text % values)
-        self.text, self.values = text, values
-        return self
-
-
-def gettext_noop(text: str) -> str:
-    """Marks a text for the translators."""
-    return text
 
 
 Tell = Callable[[Need, NodeView], Words | None]
@@ -264,7 +248,7 @@ class Race:
     need: Need
     strategy: str
     heap: list[Entry] = field(default_factory=list)
-    ruled_out: dict[str, str] = field(default_factory=dict)
+    ruled_out: dict[str, Stored] = field(default_factory=dict)
     lasts: list[float] = field(default_factory=list)  # seconds of the job, by place; if foreseeing
     limit: float = math.inf  # what does not score below is left out, if foreseeing
 
@@ -277,7 +261,7 @@ class Placer:
     def __init__(self, nodes: Sequence[NodeView]) -> None:
         self.nodes = sorted(nodes, key=lambda node: node.name)  # of equals the first by name
         self.races: dict[Any, Race] = {}
-        self.fits: dict[Need, tuple[list[int], dict[str, str]]] = {}  # but for slots and memory
+        self.fits: dict[Need, tuple[list[int], dict[str, Stored]]] = {}  # but for slots and memory
         self.free_at: list[float] = []  # by place, when a slot is free; empty: nobody asked yet
 
     def place(
@@ -360,14 +344,14 @@ class Placer:
         heapq.heapify(race.heap)
         return race
 
-    def sift(self, tests: Sequence[Test], need: Need) -> tuple[list[int], dict[str, str]]:
+    def sift(self, tests: Sequence[Test], need: Need) -> tuple[list[int], dict[str, Stored]]:
         """The places of the nodes that pass, and why the others do not."""
-        places, ruled_out = list[int](), dict[str, str]()
+        places, ruled_out = list[int](), dict[str, Stored]()
         for place, node in enumerate(self.nodes):
             if not (reason := first_reason(tests, need, node)):
                 places.append(place)
             elif len(ruled_out) < SHOWN:
-                ruled_out[node.name] = reason
+                ruled_out[node.name] = stored(reason)
         return places, ruled_out
 
     def best(self, race: Race) -> Entry | None:

@@ -6,6 +6,7 @@ from rest_framework import serializers
 from cluster import condition, nodes, tags
 from cluster.models import Node
 from cluster.strategies import STRATEGIES
+from cluster.wording import said
 from jobs.serializers import StrictSerializer
 
 # Plain strings in the schema: an enum of this name is the jobs' already.
@@ -16,18 +17,25 @@ WORDS = serializers.ListField(
 )
 
 
+class WordsOut(serializers.CharField):
+    """What a row says in Words, in the asker's language."""
+
+    def to_representation(self, value: str) -> str:
+        return said(value)
+
+
 class CanaryOut(serializers.Serializer):
     """Our own test job: when it last ended, and what was wrong."""
 
     at = serializers.DateTimeField(source="canary_at", allow_null=True)
-    error = serializers.CharField(source="canary_error", allow_blank=True)
+    error = WordsOut(source="canary_error")
 
 
 class BreakerOut(serializers.Serializer):
     """closed: trusted with jobs; half-open: from probe_at on, one test job may try."""
 
     state = serializers.SerializerMethodField(help_text=BREAKER_STATES)
-    reason = serializers.CharField(source="breaker_reason", allow_blank=True)
+    reason = WordsOut(source="breaker_reason")
     opened_at = serializers.DateTimeField(source="breaker_opened_at", allow_null=True)
     probe_at = serializers.DateTimeField(source="breaker_probe_at", allow_null=True)
     openings = serializers.IntegerField(source="breaker_openings")
@@ -51,7 +59,7 @@ class NodeHealthOut(serializers.Serializer):
 
     name = serializers.CharField()
     state = serializers.SerializerMethodField(help_text=STATES)
-    trouble = serializers.CharField(allow_blank=True)
+    trouble = WordsOut()
     heartbeat_age_seconds = serializers.SerializerMethodField()
     breaker = BreakerOut(source="*")
     canary = CanaryOut(source="*")
@@ -99,6 +107,7 @@ class NodeOut(NodeHealthOut, serializers.ModelSerializer):
     """A node as last heard of."""
 
     busy = serializers.SerializerMethodField()
+    drain_reason = WordsOut()
     load_1 = serializers.SerializerMethodField()
     performance = PerformanceOut(source="*")
 

@@ -24,6 +24,7 @@ from cluster.engine.events import (
     NodeTrouble,
     Progress,
 )
+from cluster.words import Words, gettext_noop
 from jobs import catalog, failpoints, files, health, lease, lifecycle, tally
 from jobs.ahead import Ahead, Flight
 from jobs.claim import Bundle, busy, claim
@@ -320,9 +321,10 @@ def follow_the_list(engine: Carrier, desk: Desk) -> None:
 def look_at_disk(desk: Desk) -> None:
     """Claim nothing whose answer there may be no room for."""
     free = shutil.disk_usage(settings.HOME).free
-    note = ""
+    note: str = ""
     if free < ENOUGH_SPACE:
-        note = f"nothing is started: only {free // 2**20} MB free for {settings.HOME}"
+        text = gettext_noop("nothing is started: only %(free)s MB free for %(folder)s")
+        note = Words(text, free=free // 2**20, folder=str(settings.HOME))
     if note != desk.note:
         logger.warning(note or "there is space again; going on")
     desk.note = note

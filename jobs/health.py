@@ -13,6 +13,7 @@ from cluster.breaker import Loss
 from cluster.canary import Song
 from cluster.engine.events import BundleEnded, BundleGone, Event
 from cluster.models import Node
+from cluster.words import Words, gettext_noop
 from jobs.models import Attempt, Outcome
 from jobs.runtimes import RunTimes
 
@@ -21,6 +22,14 @@ logger = logging.getLogger(__name__)
 CANARY = 0  # among the specs whose run times are known
 GIVEN_UP_AFTER = timedelta(seconds=60)
 RESTART_GRACE = timedelta(seconds=5)  # losses of a dispatcher's own restart are nobody's fault
+
+
+def unanswered(seconds: int) -> Words:
+    return Words(gettext_noop("no answer within %(seconds)s s"), seconds=seconds)
+
+
+def lost(why: str) -> Words:
+    return Words(gettext_noop("lost: %(why)s"), why=why)
 
 
 class Carrier(Protocol):
@@ -67,7 +76,7 @@ def send_canaries(engine: Carrier, health: Health, busy: Counter[int], now: date
             engine.cancel(bundle)
             del health.flights[bundle]
             seconds = int(GIVEN_UP_AFTER.total_seconds())
-            checkup.heard(flight.node, Song(f"no answer within {seconds} s"), None, now)
+            checkup.heard(flight.node, Song(unanswered(seconds)), None, now)
     on_their_way = health.busy()
     for node in Node.objects.filter(online=True, removed_at=None):
         if busy[node.pk] or on_their_way[node.pk] or not checkup.wants_canary(node, now):
@@ -89,7 +98,7 @@ def hear(events: list[Event], health: Health, times: RunTimes, now: datetime) ->
             song = (
                 canary.hear(event.text)
                 if isinstance(event, BundleEnded)
-                else Song(f"lost: {event.reason}"[:200])
+                else Song(lost(event.reason))
             )
             took = (now - flight.sent_at).total_seconds() - song.run_seconds
             checkup.heard(flight.node, song, None if song.error else 1000 * max(0.0, took), now)

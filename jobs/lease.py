@@ -87,7 +87,7 @@ def renew(name: str, epoch: int, now: datetime, seconds: float = SECONDS) -> Non
 
 def explain(name: str, epoch: int, note: str) -> None:
     """Say what keeps the holder from its duty; empty: nothing."""
-    Lease.objects.filter(name=name, epoch=epoch).exclude(note=note).update(note=note[:300])
+    Lease.objects.filter(name=name, epoch=epoch).exclude(note=note).update(note=note)
 
 
 def fence(name: str, epoch: int) -> None:

@@ -7,6 +7,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+from cluster.wording import WordsField
+
 
 class Kind(models.TextChoices):
     COMMAND = "command"
@@ -454,7 +456,7 @@ class Lease(models.Model):
     taken_at = models.DateTimeField()
     renewed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    note = models.CharField(max_length=300, blank=True)  # what keeps it from its duty
+    note = WordsField(blank=True)  # what keeps it from its duty
 
     def __str__(self) -> str:
         return f"{self.name} held by {self.holder}"

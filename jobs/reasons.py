@@ -8,7 +8,8 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from cluster import placement
-from cluster.placement import NodeView, Words
+from cluster.placement import NodeView
+from cluster.wording import said
 from jobs.models import Job, State
 
 
@@ -51,8 +52,3 @@ def told(views: Sequence[NodeView], need: placement.Need, ask: placement.Tell) -
     """The first few nodes, each with what is in the way."""
     found = [f"{view.name}: {said(words)}" for view in views if (words := ask(need, view))]
     return "; ".join([*found[:3], "…"] if len(found) > 3 else found)
-
-
-def said(words: Words) -> str:
-    """In the reader's language."""
-    return _(words.text) % words.values

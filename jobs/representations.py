@@ -10,6 +10,7 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from cluster.wording import told
 from jobs import counts
 from jobs.models import Artifact, Attempt, Event, File, Job, Sweep
 from jobs.reasons import reason
@@ -32,6 +33,7 @@ class TryOut(serializers.ModelSerializer):
     """An attempt as the API tells it."""
 
     node = serializers.CharField(source="node.name")
+    placement = serializers.SerializerMethodField()
 
     class Meta:
         model = Attempt
@@ -41,6 +43,10 @@ class TryOut(serializers.ModelSerializer):
             "placement", "claimed_at", "started_at", "finished_at", "run_seconds", "cpu_seconds",
             "max_rss_kb", "stdout_bytes", "stderr_bytes",
         ]  # fmt: skip
+
+    @extend_schema_field(serializers.DictField())
+    def get_placement(self, attempt: Attempt) -> dict[str, Any]:
+        return dict(told(attempt.placement))
 
 
 class EventOut(serializers.ModelSerializer):

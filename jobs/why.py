@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from cluster import fleet, placement
 from cluster.placement import TESTS, Need, NodeView
+from cluster.wording import said, told
 from jobs import claim, lease, reasons, runtimes
 from jobs.models import Job, State
 from jobs.models import Need as NeedRow
@@ -79,7 +80,7 @@ def against(need: Need, view: NodeView) -> dict[str, Any]:
     tests = []
     for test in TESTS:
         reason = test.reason(need, view)
-        words = reasons.said(reason or test.value(need, view))
+        words = said(reason or test.value(need, view))
         tests.append({"name": test.name, "ok": reason is None, "now": words})
     reasons_ = [test["now"] for test in tests if not test["ok"]]
     return {"name": view.name, "fits": not reasons_, "reasons": reasons_, "tests": tests}
@@ -117,7 +118,7 @@ def change(job: Job, need: Need, views: Sequence[NodeView], now: datetime) -> st
     if holder is None:
         return _("Start the dispatcher: it is not running.")
     if holder.note:
-        return holder.note
+        return said(holder.note)
     if job.held:
         return _("Let it go: somebody holds it.")
     if job.waits:
@@ -210,4 +211,4 @@ def receipt(job: Job) -> dict[str, Any] | None:
     last = job.attempts.select_related("node").order_by("-number").first()
     if last is None:
         return None
-    return {"attempt": last.number, "node": last.node.name, **last.placement}
+    return {"attempt": last.number, "node": last.node.name, **told(last.placement)}

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from cluster import nodes, setting
 from cluster.models import Node
 from cluster.strategies import STRATEGIES
+from cluster.words import Words, gettext_noop, recalled, stored
 from jobs import cleanup
 from jobs.models import FINAL_STATES, Job
 from monitoring import advice_facts, history
@@ -138,7 +139,7 @@ def drain(name: str, who: str, now: datetime) -> Done:
     if node.draining:
         raise Refused(_("It is so already."))
     before = drained_of(node)
-    nodes.drain(Node.objects.filter(pk=node.pk), _("not needed, by advice"))
+    nodes.drain(Node.objects.filter(pk=node.pk), Words(gettext_noop("not needed, by advice")))
     return before, drained_of(locked(name))
 
 
@@ -170,7 +171,7 @@ def locked(name: str) -> Node:
 
 
 def drained_of(node: Node) -> dict[str, Any]:
-    return {"node": node.pk, "draining": node.draining, "drain_reason": node.drain_reason}
+    return {"node": node.pk, "draining": node.draining, "drain_reason": stored(node.drain_reason)}
 
 
 def now_of(after: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +188,7 @@ def restore(before: dict[str, Any], who: str, now: datetime) -> None:
         return
     rows = Node.objects.filter(pk=before["node"])
     if before["draining"]:
-        nodes.drain(rows, before["drain_reason"])
+        nodes.drain(rows, recalled(before["drain_reason"]))
     else:
         nodes.resume(rows)
 

@@ -135,7 +135,7 @@ def waiting_for(
 ) -> Waiting:
     fits = [view for view in views if view.takes_work and placement.never(need, view) is None]
     others = [
-        (view.name, view.free, str(why))
+        (view.name, view.free, why)
         for view in views
         if view.takes_work and view.free and (why := placement.never(need, view))
     ]

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from cluster.wording import told
 from jobs.amounts import UNKNOWN, size
 from monitoring.amounts import length
 
@@ -172,7 +173,7 @@ def resume(one: Facts) -> Sentences:
         facts["queued"],
     )
     effect = _("The drain ends. Its reason was: %(reason)s") % {
-        "reason": facts["reason"] or UNKNOWN
+        "reason": told(facts["reason"]) or UNKNOWN
     }
     return what, why % facts, effect
 
@@ -249,6 +250,8 @@ def cell(name: str, value: Any) -> str:
     """One entry of an evidence table; three numbers are a value and its range."""
     if value is None:
         return UNKNOWN
+    if name == "why":
+        return str(told(value))
     if isinstance(value, list):
         first, low, high = (cell(name, number) for number in value)
         return first if value[1] is None else f"{first} ({low} … {high})"

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from cluster.wording import told
 from jobs.amounts import size
 from jobs.terminal import plain
 from monitoring.alert_advice import ADVICE
@@ -114,7 +115,7 @@ def home_disk_low(name: str, value: float | None, facts: Mapping[str, Any]) -> s
 
 
 def dispatcher_halted(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
-    return _("The dispatcher runs but starts no job: %s") % plain(str(facts["note"]))
+    return _("The dispatcher runs but starts no job: %s") % plain(told(facts["note"]))
 
 
 def nodes_down(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
@@ -135,13 +136,13 @@ def node_down(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
         found = _("%s has never answered since it was added.") % name
     else:
         found = _("%s does not answer.") % name
-    trouble = plain(str(facts.get("trouble") or ""))
+    trouble = plain(told(facts.get("trouble") or ""))
     return f"{found} ({trouble})" if trouble else found
 
 
 def breaker_open(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
     text = _("%(name)s is quarantined and gets no jobs: %(why)s")
-    return text % {"name": name, "why": plain(str(facts["reason"]))}
+    return text % {"name": name, "why": plain(told(facts["reason"]))}
 
 
 def dispatch_errors(name: str, value: float | None, facts: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from monitoring import targets
 # What becomes of a notice, in our own words: kept with it, and translated where it is shown.
 OFF = "the channel is switched off"
 DIED = "the monitor ended each time while it was sent"
+COURIER_DIED = "the courier died"
 NO_MAIL = "no mail server is set: EMAIL_URL"
 NO_SERVICE = "its service is not one that notices may go to"
 
@@ -97,7 +98,7 @@ def carried(wish: dict[str, Any], url: str, proxies: bool, timeout: float) -> st
         except subprocess.TimeoutExpired:
             error = f"no answer within {timeout:g} s"
         except (ValueError, KeyError, OSError):
-            error = "the courier died"
+            error = COURIER_DIED
         finally:
             process.kill()
             out_now.discard(process)
@@ -131,5 +132,6 @@ WORDS = {
     ),
     NO_SERVICE: gettext_lazy("its service is not one that notices may go to"),
     OFF: gettext_lazy("the channel is switched off"),
+    COURIER_DIED: gettext_lazy("the process that carried it died"),
     DIED: gettext_lazy("the monitor ended each time while it was sent"),
 }

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop as noop
+from django.utils.translation import gettext_noop
 
 from jobs.amounts import size
 from monitoring import metrics, samples
@@ -31,21 +31,21 @@ class Plan:
 
 
 CLUSTER = [
-    Plan("queue", noop("Queue"), ("ready", "running")),
-    Plan("throughput", noop("Submitted and done"), ("throughput", "submitted")),
-    Plan("waits", noop("Wait for a node"), ("wait_p95", "wait_mean")),
-    Plan("success", noop("Success"), ("success_share",)),
-    Plan("failures", noop("Attempts that went wrong"),
+    Plan("queue", gettext_noop("Queue"), ("ready", "running")),
+    Plan("throughput", gettext_noop("Submitted and done"), ("throughput", "submitted")),
+    Plan("waits", gettext_noop("Wait for a node"), ("wait_p95", "wait_mean")),
+    Plan("success", gettext_noop("Success"), ("success_share",)),
+    Plan("failures", gettext_noop("Attempts that went wrong"),
          ("failed_attempts", "lost_attempts", "timed_out_attempts")),
-    Plan("use", noop("Use of the nodes"), ("utilisation", "cpu", "memory")),
-    Plan("latency", noop("Latency"), ("network_latency", "dispatch_latency")),
-    Plan("nodes", noop("Nodes online"), ("nodes_online", "nodes")),
-    Plan("database", noop("Database"), ("database_size",)),
+    Plan("use", gettext_noop("Use of the nodes"), ("utilisation", "cpu", "memory")),
+    Plan("latency", gettext_noop("Latency"), ("network_latency", "dispatch_latency")),
+    Plan("nodes", gettext_noop("Nodes online"), ("nodes_online", "nodes")),
+    Plan("database", gettext_noop("Database"), ("database_size",)),
 ]  # fmt: skip
 NODE = [
-    Plan("cpu", noop("CPU"), ("cpu", "utilisation")),
-    Plan("memory", noop("Memory"), ("memory", "swap")),
-    Plan("temperature", noop("Temperature"), ("temperature",)),
+    Plan("cpu", gettext_noop("CPU"), ("cpu", "utilisation")),
+    Plan("memory", gettext_noop("Memory"), ("memory", "swap")),
+    Plan("temperature", gettext_noop("Temperature"), ("temperature",)),
 ]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from django.db.models import F, Max, Value
 from django.db.models.functions import Coalesce, Length
 
+from cluster.words import told as said_in
 from jobs.cells import cell
 from jobs.models import Attempt, Job
 from monitoring.models import Alert, Sample
@@ -44,6 +45,7 @@ class What:
     moment: str  # the field that the range is about
     columns: dict[str, str]
     json: tuple[str, ...] = ()  # columns that hold JSON as text
+    words: tuple[str, ...] = ()  # columns that may hold Words: they go out in English
     heavy: tuple[str, ...] = ()  # texts without a small limit
     table: Callable[[Row], Iterator[Row]] = as_it_is  # how a row goes into a CSV
     heads: tuple[str, ...] = field(default=())  # the CSV's columns, where they are others
@@ -92,6 +94,7 @@ KINDS = {
             "id", "rule", "subject", "severity", "state", "value", "threshold", "started_at",
             "fired_at", "acknowledged_at", "acknowledged_by", "resolved_at", "facts", "inside",
         ),
+        words=("facts", "inside"),
     ),
 }  # fmt: skip
 FORMATS = {
@@ -145,6 +148,8 @@ def told_row(what: What, values: Iterable[Any]) -> Row:
     }
     for name in what.json:
         row[name] = None if row[name] is None else json.loads(row[name])
+    for name in what.words:
+        row[name] = said_in(row[name], str)
     return row
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from cluster.words import stored
+
 GIGABYTE = 10**9
 FRESH = timedelta(seconds=60)  # an older reading of a node says nothing about now
 DISPATCHER_SILENT = 20.0  # seconds: from then on nobody knows how the nodes are
@@ -130,7 +132,7 @@ def dispatcher_halted(s: SnapshotLike) -> Iterator[Reading]:
     note = s.dispatcher_note
     yield Reading(
         "", holds=bool(note) if dispatcher_heard(s) else None,
-        facts={"note": note, "free_bytes": s.home_free},
+        facts={"note": stored(note), "free_bytes": s.home_free},
     )  # fmt: skip
 
 
@@ -144,11 +146,11 @@ def node_down(s: SnapshotLike) -> Iterator[Reading]:
             yield Reading(node.name, holds=False)
         elif node.last_seen_at is None:
             long = s.at - node.added_at >= NEVER_HEARD
-            facts = {"never": True, "trouble": node.trouble}
+            facts = {"never": True, "trouble": stored(node.trouble)}
             yield Reading(node.name, holds=long, since=node.added_at, facts=facts)
         else:
             silent = max(0.0, (s.at - node.last_seen_at).total_seconds())
-            facts = {"trouble": node.trouble}
+            facts = {"trouble": stored(node.trouble)}
             yield Reading(node.name, silent, facts, True, min(s.at, node.last_seen_at))
 
 
@@ -171,7 +173,7 @@ def per_node(
 
 
 def breaker(node: NodeLike) -> tuple[bool, dict[str, Any]]:
-    return bool(node.breaker_reason), {"reason": node.breaker_reason}
+    return bool(node.breaker_reason), {"reason": stored(node.breaker_reason)}
 
 
 def disk(node: NodeLike) -> tuple[float | bool | None, dict[str, Any]]:

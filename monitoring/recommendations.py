@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.words import stored
 from monitoring.resampling import Compared, Range, spread
 
 LEAST_JOBS = 50  # that ran, for anything that rests on replays
@@ -67,7 +68,7 @@ class Waiting:
     oldest_seconds: float
     fits: list[str]  # nodes
     slots: int  # of these
-    others: list[tuple[str, int, str]]  # (node, free slots, why it does not fit)
+    others: Sequence[tuple[str, int, str]]  # (node, free slots, why it does not fit)
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,7 @@ def rebalance(facts: Facts) -> Iterator[Said]:
             yield Recommendation(
                 id=f"resume:{node.name}",
                 kind="resume",
-                facts={"node": node.name, "queued": node.queued, "reason": node.reason,
+                facts={"node": node.name, "queued": node.queued, "reason": stored(node.reason),
                        "slots": node.slots},
                 evidence=Evidence(
                     ["node", "slots", "queued"], [[node.name, node.slots, node.queued]]
@@ -296,7 +297,7 @@ def rebalance(facts: Facts) -> Iterator[Said]:
                        "slots": wait.slots, "idle": idle, "oldest": wait.oldest_seconds},
                 evidence=Evidence(
                     ["node", "free_slots", "why"],
-                    [[name, free, why] for name, free, why in wait.others],
+                    [[name, free, stored(why)] for name, free, why in wait.others],
                 ),
                 sample_size=wait.queued,
             )  # fmt: skip

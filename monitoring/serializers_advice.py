@@ -3,6 +3,7 @@ from typing import Any
 from django.urls import reverse
 from rest_framework import serializers
 
+from cluster.wording import told
 from monitoring import advice_words
 from monitoring.models import Change
 
@@ -73,9 +74,9 @@ class StudyOut(serializers.Serializer[Any]):
 
 def recommendation(one: dict[str, Any], applied: set[str]) -> dict[str, Any]:
     what, why, effect = advice_words.sentences(one)
-    told = {name: one[name] for name in ("id", "kind", "facts", "evidence", "sample_size", "gain",
-                                         "undoable")}  # fmt: skip
-    return told | {
+    names = ("id", "kind", "facts", "evidence", "sample_size", "gain", "undoable")
+    found = {name: told(one[name]) for name in names}
+    return found | {
         "summary": what,
         "why": why,
         "effect": effect,
@@ -94,8 +95,8 @@ def change(row: Change) -> dict[str, Any]:
         "id": row.facts.get("id", ""),
         "kind": row.kind,
         "summary": advice_words.sentences(row.facts)[0],
-        "before": row.before,
-        "after": row.after,
+        "before": told(row.before),
+        "after": told(row.after),
         "at": row.at,
         "by": row.by.get_username() if row.by else None,
         "undoable": row.undone_at is None and row.facts.get("undoable", True),

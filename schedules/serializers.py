@@ -10,14 +10,10 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from cluster.placement import Words
+from cluster.wording import said
 from jobs.serializers import StrictSerializer
 from schedules import bodies, times
 from schedules.models import Run, Schedule
-
-
-def said(words: Words) -> str:
-    return _(words.text) % words.values
 
 
 class ZoneField(serializers.CharField):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from cluster.placement import Words, gettext_noop
+from cluster.words import Words, gettext_noop
 
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 SHORTEST, LONGEST = 10, 366 * 86400  # every_seconds

@@ -13,6 +13,7 @@ OURS = ("dispycluster", "node", "cluster", "jobs", "schedules", "monitoring", "t
 CORE = ("node", "cluster", "jobs", "schedules", "monitoring")  # each may import those before it
 EDGE = ("views", "api", "forms", "admin", "urls", "serializers", "management", "templatetags")
 PURE = (
+    "cluster.words",
     "cluster.strategies",
     "cluster.placement",
     "cluster.breaker",

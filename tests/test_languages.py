@@ -1,5 +1,6 @@
 """French says all that English says, and the compiled file is of the text beside it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,14 @@ def test_every_text_has_its_french(copy: Path) -> None:
     said = run("msgfmt", "--check", "--statistics", "-o", "new.mo", FRENCH / "django.po",
                folder=copy)  # fmt: skip
     assert "fuzzy" not in said and "untranslated" not in said, said
+
+
+def test_texts_are_marked_by_names_that_the_extraction_knows() -> None:
+    """Marked by another name, a text is never extracted, and nobody misses its French."""
+    for package in SOURCES[:6]:
+        for path in (ROOT / package).rglob("*.py"):
+            names = re.findall(r"\bn?p?gettext\w* as (\w+)", path.read_text())
+            assert set(names) <= {"_"}, path
 
 
 def test_the_compiled_french_is_of_today(copy: Path) -> None:

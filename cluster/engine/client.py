@@ -18,7 +18,7 @@ import dispy
 import dispy.config
 from pycos import Task
 
-from cluster.engine import adoption, finding
+from cluster.engine import adoption, finding, reasons
 from cluster.engine.desk import Desk
 from cluster.engine.events import BundleEnded, Event, NodeGone, NodeSeen
 from cluster.engine.jobcluster import make_computation
@@ -146,7 +146,7 @@ class Engine:
         self.let_go(tasks.keys() - adopted, GOODBYE_SECONDS)
         for bundle, address in open_bundles.items():
             if self.names.ip_of(address) not in adopted:
-                self.desk.gone(bundle, "nobody answers for it after the restart")
+                self.desk.gone(bundle, reasons.NOBODY_ANSWERS)
 
     # Nodes
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import dispy
 
+from cluster.engine import reasons
 from cluster.engine.events import (
     BundleEnded,
     BundleGone,
@@ -130,7 +131,7 @@ class Desk:
                 elif flight.untracked_at is None:
                     flight.untracked_at = now
                 elif now - flight.untracked_at > UNTRACKED_SECONDS:
-                    self.gone(bundle, "dispy lost it")
+                    self.gone(bundle, reasons.DISPY_LOST)
 
     def to_audit(self, now: float, often: float, seldom: float) -> list[str]:
         """Nodes that were not asked for so long: often those with bundles, seldom the idle.
@@ -169,9 +170,9 @@ class Desk:
                     continue
                 flight.unknown = 0 if bundle in known else flight.unknown + 1
                 if bundle in never:
-                    self.gone(bundle, "it never reached the node", never_started=True)
+                    self.gone(bundle, reasons.NEVER_REACHED, never_started=True)
                 elif flight.unknown >= 2:
-                    self.gone(bundle, "the node does not know it")
+                    self.gone(bundle, reasons.UNKNOWN_THERE)
                 else:
                     continue
                 self.link._sched_jobs.pop(bundle, None)
@@ -217,9 +218,9 @@ class Desk:
             self.round_trips.pop(ip, None)
             if ip in self.up:
                 self.up.discard(ip)
-                reason = self.link.reasons.get(ip, "it was closed")
+                reason = self.link.reasons.get(ip, reasons.CLOSED)
                 self.inbox.put(NodeGone(self.names.address_of(ip) or ip, reason))
-            reason = f"node lost: {self.link.reasons.get(ip, 'it was closed')}"
+            reason = reasons.node_lost(self.link.reasons.get(ip, reasons.CLOSED))
             for bundle, flight in list(self.flights.items()):
                 if flight.ip == ip and flight.sent_at is not None:
                     self.gone(bundle, reason)
@@ -250,7 +251,7 @@ class Desk:
         elif job.status in (dispy.DispyJob.Finished, dispy.DispyJob.Terminated):
             self.ended(job.id, ip, text, "" if text is not None else last_line(job.exception))
         else:
-            self.gone(job.id, "dispy cancelled it")
+            self.gone(job.id, reasons.DISPY_CANCELLED)
 
     def on_node(self, status: int, dispy_node: Any, job: Any) -> None:
         if status == dispy.DispyNode.Initialized:
@@ -260,7 +261,7 @@ class Desk:
         elif status == dispy.DispyNode.AvailInfo:
             self.reading(dispy_node.ip_addr, dispy_node.avail_info)
         elif status == dispy.DispyJob.Abandoned:
-            self.gone(job.id, "its node is lost")
+            self.gone(job.id, reasons.LOST)
 
 
 def last_line(text: Any) -> str:

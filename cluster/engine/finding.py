@@ -6,9 +6,7 @@ Everything here that yields runs in dispy's own thread (a pycos task).
 from __future__ import annotations
 
 import copy
-import errno
 import hmac
-import os
 import re
 import secrets
 import socket
@@ -20,6 +18,7 @@ import dispy
 import pycos
 from pycos import Task
 
+from cluster.engine import reasons
 from node.fixes import DISPY_VERSION, Steps
 
 PATIENCE = 2  # knocks that a node may leave unanswered before we say so
@@ -132,9 +131,9 @@ class Finding:
             yield sock.send_msg(b"PING:" + pycos.serialize(self.introduction(ip)))
             self.unanswered[ip] = self.unanswered.get(ip, 0) + 1
             if self.unanswered[ip] > PATIENCE:
-                self.desk.trouble(ip, self.silence(ip))
+                self.desk.trouble(ip, reasons.hangs(self.node_port, self.port))
         except OSError as error:
-            self.desk.trouble(ip, in_words(error, self.node_port))
+            self.desk.trouble(ip, reasons.unreachable(error, self.node_port))
         finally:
             sock.close()
             self.knocking.discard(ip)
@@ -155,13 +154,6 @@ class Finding:
             "node_ip_addr": ip,
             "ip_addrs": list(self.ip_addrs),
         }
-
-    def silence(self, ip: str) -> str:
-        return (
-            f"accepts connections on port {self.node_port} but does not answer: it hangs, it "
-            f"cannot reach us at port {self.port}, or it is a stock dispynode held by another "
-            "client"
-        )
 
     def node_with(self, ip: str, port: int, auth: bytes) -> Any:
         node = Node(ip, port, 0, "", "", keyfile=self.keyfile, certfile=self.certfile)
@@ -192,11 +184,9 @@ class Finding:
             return False
         self.unanswered[ip] = 0
         if info["version"] != DISPY_VERSION:
-            self.desk.trouble(
-                ip, f"runs dispy {info['version']}, but {DISPY_VERSION} is needed on every machine"
-            )
+            self.desk.trouble(ip, reasons.other_dispy(info["version"], DISPY_VERSION))
         elif not self.knows_secret(info):
-            self.desk.trouble(ip, "has another secret than ours")
+            self.desk.trouble(ip, reasons.OTHER_SECRET)
         else:
             self.met_at.setdefault(ip, time.monotonic())
             return True
@@ -214,11 +204,11 @@ class Finding:
             return
         self.unanswered[ip] = 0
         if not self.knows_secret(info):
-            self.desk.trouble(ip, "has another secret than ours")
+            self.desk.trouble(ip, reasons.OTHER_SECRET)
         elif info["held_by"] in {f"{own}:{self.port}" for own in self.ip_addrs}:
             Task(self.release, ip, str(info["sign"]), str(info["ticket"]))
         elif info["held_by"]:
-            self.desk.trouble(ip, f"works for another dispatcher, at {info['held_by']}")
+            self.desk.trouble(ip, reasons.works_for(info["held_by"]))
 
     def release(self, ip: str, sign: str, ticket: str, task: Any = None) -> Steps:
         """An earlier life of ours holds the node and its password is lost: ask by the secret."""
@@ -230,7 +220,7 @@ class Finding:
             try:
                 yield node.send(b"RELEASE:" + pycos.serialize(request))
             except OSError as error:
-                self.desk.trouble(ip, in_words(error, self.node_port))
+                self.desk.trouble(ip, reasons.unreachable(error, self.node_port))
         self.knocked_at.pop(ip, None)
         self.knock_soon(ip)
 
@@ -240,13 +230,3 @@ class Finding:
     def knows_secret(self, info: dict[str, Any]) -> bool:
         auth = info["auth"]
         return isinstance(auth, bytes) and hmac.compare_digest(auth, self.auth)
-
-
-def in_words(error: OSError, port: int) -> str:
-    number = error.errno or (error.args[0] if error.args else None)  # pycos gives the bare number
-    if number == errno.ECONNREFUSED:
-        return f"refuses connections on port {port}: no agent runs there"
-    if isinstance(error, TimeoutError) or number in (errno.ETIMEDOUT, "timed out"):
-        return f"does not answer on port {port}: off, cut off, or hanging"
-    reason = os.strerror(number) if isinstance(number, int) else str(error)
-    return f"cannot be reached on port {port}: {reason}"

@@ -14,8 +14,9 @@ import dispy
 import pycos
 from pycos import Task
 
+from cluster.engine import reasons
 from cluster.engine.answers import Answers
-from cluster.engine.finding import Finding, Held, Reports, in_words
+from cluster.engine.finding import Finding, Held, Reports
 from cluster.engine.sending import Sending
 from node import fixes, tls
 from node.fixes import Steps
@@ -146,7 +147,7 @@ class Link(Finding, Sending, Answers):
         except OSError as error:
             log.warning("%s could not be set up: %s", ip, error)
         if not node.clusters and self._nodes.get(ip) is node:
-            self.desk.trouble(ip, "could not be set up; its own log says why")
+            self.desk.trouble(ip, reasons.SET_UP_FAILED)
             self.hold(node)
             self.forget(ip)
 
@@ -165,7 +166,7 @@ class Link(Finding, Sending, Answers):
     def delete_node(self, node: Any) -> None:
         """dispy calls this too: when a node says goodbye or cannot be reached."""
         self.hold(node)
-        self.reasons.setdefault(node.ip_addr, "it said goodbye")
+        self.reasons.setdefault(node.ip_addr, reasons.GOODBYE)
         super().delete_node(node)
         self.forget(node.ip_addr)
         self._abandoned_jobs.clear()  # late answers are known by their hash
@@ -183,13 +184,13 @@ class Link(Finding, Sending, Answers):
         for ip, node in list(self._nodes.items()):
             if not node.clusters:
                 if now - self.met_at.setdefault(ip, now) > SETUP_SECONDS:
-                    self.desk.trouble(ip, "began to be set up, but never finished")
+                    self.desk.trouble(ip, reasons.NEVER_SET_UP)
                     self.hold(node)
                     self.forget(ip)
                 continue
             silent = now - max(self.heard_at.get(ip, 0.0), awake_since)
             if silent > limit:
-                self.drop(node, f"nothing heard from it for {silent:.0f} s")
+                self.drop(node, reasons.silent(silent))
             elif silent > limit / 2:
                 Task(self.probe, node)
         yield None
@@ -200,8 +201,8 @@ class Link(Finding, Sending, Answers):
         try:
             yield sock.connect((node.ip_addr, node.port))
         except OSError as error:
-            if "refuses" in in_words(error, node.port):
-                self.drop(node, in_words(error, node.port))
+            if reasons.refuses(error):
+                self.drop(node, reasons.unreachable(error, node.port))
         finally:
             sock.close()
 
@@ -209,7 +210,7 @@ class Link(Finding, Sending, Answers):
         self.listed.discard(ip)
         node = self._nodes.get(ip)
         if node is not None:
-            self.reasons[ip] = "it was removed"
+            self.reasons[ip] = reasons.REMOVED
             self.delete_node(node)
         yield self.let_go_quietly(ip)
 

@@ -7,6 +7,8 @@ import socket
 import threading
 from typing import Any, Protocol
 
+from cluster.engine import reasons
+
 
 class Complaints(Protocol):
     def trouble_at(self, address: str | None, reason: str) -> None: ...
@@ -45,7 +47,7 @@ class Names:
     def set(self, address: str, ip: str) -> None:
         other = self.address_of(ip)
         if other not in (None, address):
-            self.complaints.trouble_at(address, f"is the same machine as {other}")
+            self.complaints.trouble_at(address, reasons.same_machine(str(other)))
             return
         with self.lock:
             if address in self.ip:
@@ -55,7 +57,7 @@ class Names:
         try:
             found = socket.getaddrinfo(address, None, socket.AF_INET, socket.SOCK_STREAM)
         except OSError:
-            self.complaints.trouble_at(address, "is not a name that resolves to an address")
+            self.complaints.trouble_at(address, reasons.NO_ADDRESS)
         else:
             self.set(address, str(found[0][4][0]))
 

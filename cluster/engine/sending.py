@@ -14,7 +14,8 @@ from typing import Any
 import dispy
 import pycos
 
-from cluster.engine.finding import Reports, in_words
+from cluster.engine import reasons
+from cluster.engine.finding import Reports
 from node.fixes import Steps
 
 log = logging.getLogger("cluster.engine")
@@ -51,16 +52,14 @@ class Sending:
         for path in files:
             node = self.usable(ip)
             if node is None or not (yield self.copy_file(node, path)):
-                self.desk.gone(
-                    bundle, f"{path.name} could not be copied to the node", never_started=True
-                )
+                self.desk.gone(bundle, reasons.not_copied(path.name), never_started=True)
                 return
         node = self.usable(ip)
         if node is None:
-            self.desk.gone(bundle, self.reasons.get(ip, "the node is gone"), never_started=True)
+            self.desk.gone(bundle, self.reasons.get(ip, reasons.GONE), never_started=True)
             return
         if self.desk.is_cancelled(bundle):
-            self.desk.gone(bundle, "cancelled before it was sent", never_started=True)
+            self.desk.gone(bundle, reasons.CANCELLED_BEFORE, never_started=True)
             return
         job = self.make_job(bundle, args)
         job.node = job.pinned = node
@@ -72,13 +71,13 @@ class Sending:
         try:
             yield job.run(task=task)
         except OSError as error:
-            self.drop(node, in_words(error, node.port))
+            self.drop(node, reasons.unreachable(error, node.port))
         except Exception as error:  # what dispy raises where the node says no
             self._sched_jobs.pop(job.uid, None)
             busy = "CPUs busy" in str(error)
-            self.desk.gone(job.uid, f"the node refused it: {str(error)[-200:]}", busy)
+            self.desk.gone(job.uid, reasons.refused(error), busy)
             if not busy:  # it knows us no more
-                self.drop(node, "it refused a bundle")
+                self.drop(node, reasons.REFUSED_A_BUNDLE)
         else:
             if job.job is not None:  # else it has ended already
                 job.job.ip_addr = node.ip_addr

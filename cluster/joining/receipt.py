@@ -10,6 +10,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from cluster.wording import said
+
 GOOD, WARNING, BAD, WAITING = "good", "warning", "bad", "waiting"
 SKEW_SECONDS = 5
 LITTLE_DISK = 10**9
@@ -148,7 +150,7 @@ def online(facts: Facts, s: Standing) -> Finding:
         return WAITING, ""
     if not s.dispatcher_up:
         return BAD, _("the dispatcher is not running: nobody looks for it")
-    return (BAD, s.trouble) if s.trouble else (WAITING, _("the dispatcher looks for it"))
+    return (BAD, said(s.trouble)) if s.trouble else (WAITING, _("the dispatcher looks for it"))
 
 
 def test_job(facts: Facts, s: Standing) -> Finding:

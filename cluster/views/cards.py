@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from cluster import condition, nodes
 from cluster.models import Node
+from cluster.wording import said
 from jobs.claim import busy
 
 MOST_MARKS = 32  # slots, beyond which they would be too many to see
@@ -28,18 +29,19 @@ class Card:
     @property
     def why(self) -> str:
         """What is behind the state, in the words of whoever noted it."""
-        return {
+        found = {
             "offline": self.node.trouble,
             "quarantined": self.node.breaker_reason,
             "draining": self.node.drain_reason,
             "drained": self.node.drain_reason,
             "suspect": self.suspicion,
-        }.get(self.state, "")
+        }
+        return said(found.get(self.state, ""))
 
     @property
     def suspicion(self) -> str:
         if self.node.canary_error:
-            return _("its test job failed: %s") % self.node.canary_error
+            return _("its test job failed: %s") % said(self.node.canary_error)
         return _("it has not been heard for a while")
 
     @property

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from cluster import condition, nodes
 from cluster.views.cards import GIGABYTE, Card
+from cluster.wording import said
 from jobs.amounts import size
 from jobs.templatetags.show import duration
 
@@ -68,7 +69,7 @@ def canary(card: Card) -> Check:
     if node.canary_at is None:
         return Check(title, UNKNOWN, _("none has run yet; idle nodes get one every two minutes"))
     if node.canary_error:
-        return Check(title, BAD, node.canary_error, node.canary_at)
+        return Check(title, BAD, said(node.canary_error), node.canary_at)
     if node.dispatch_ms is None:
         return Check(title, GOOD, _("it ran"), node.canary_at)
     words = _("it ran; sending and answering took %s beyond the work")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from cluster.wording import said
 from dispycluster.doctor.environment import is_loopback
 from dispycluster.doctor.finding import BAD, OK, WARN, Finding
 
@@ -60,12 +61,12 @@ def machine(one: Machine, error: str, port: int, dispatcher_up: bool) -> Iterato
         yield Finding("nodes", OK, _("%s answers; there is no dispatcher to use it") % who)
     elif not one.online:
         words = _("%(who)s answers, but is not used: %(trouble)s") % {
-            "who": who, "trouble": one.trouble or _("the dispatcher has not reached it yet"),
+            "who": who, "trouble": said(one.trouble) or _("the dispatcher has not reached it yet"),
         }  # fmt: skip
         advice = _("Its agent must have this cluster's secret and dispy's version.")
         yield Finding("nodes", BAD, words, advice)
     elif one.quarantined:
-        words = _("%(who)s is quarantined: %(why)s") % {"who": who, "why": one.quarantined}
+        words = _("%(who)s is quarantined: %(why)s") % {"who": who, "why": said(one.quarantined)}
         yield Finding("nodes", WARN, words, _("Its page says what was lost; reset it there."))
     else:
         words = _("%s is draining") if one.draining else _("%s is online")

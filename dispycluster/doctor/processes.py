@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
+from cluster.wording import said
 from dispycluster.doctor.finding import BAD, OK, WARN, Finding
 
 SECRET = ("SECRET_KEY", "DISPY_SECRET", "DATABASE_URL")  # values that are not repeated
@@ -40,7 +41,7 @@ def heartbeat(name: str, beat: Beat | None, now: datetime) -> Iterator[Finding]:
     }  # fmt: skip
     yield Finding("processes", OK, words)
     if beat.note:
-        yield Finding("processes", WARN, f"{name}: {beat.note}", _("Remove what it names."))
+        yield Finding("processes", WARN, f"{name}: {said(beat.note)}", _("Remove what it names."))
 
 
 def differences(

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
+from cluster.wording import said, told
 from jobs import terminal
 from jobs.amounts import UNKNOWN, size
 from jobs.models import Job, State
@@ -119,6 +120,10 @@ def job_state(job: Job, size: str = "") -> SafeString:
 def plain(value: object) -> str:
     """Words that came from outside, without controls and turns of direction."""
     return terminal.plain(str(value))
+
+
+register.filter(said)
+register.filter(told)
 
 
 @register.filter

@@ -19,7 +19,7 @@ from django.utils import timezone, translation
 from cluster import setting
 from cluster.models import Node
 from jobs.models import Attempt, Job, RunTime
-from monitoring import advice, advice_words, history
+from monitoring import advice, advice_words, history, serializers_advice
 from monitoring.models import Change, Study
 from monitoring.recommendations import LEAST_JOBS
 from tests.factories import make_job, make_node, make_sweep, make_user
@@ -186,7 +186,12 @@ def test_jobs_that_wait_for_a_rare_tag_are_told(now: datetime) -> None:
     [found] = advice.study(now).body["recommendations"]
     what, why, _effect = advice_words.sentences(found)
     assert "gpu" in what and "pi-1" in why
-    assert found["evidence"]["rows"] == [["pi-2", 4, "lacks the tag gpu"]]
+    assert advice_words.rows(found["evidence"]) == [["pi-2", "4", "lacks the tag gpu"]]
+    told = serializers_advice.recommendation(found, set())
+    assert told["evidence"]["rows"] == [["pi-2", 4, "lacks the tag gpu"]]
+    with translation.override("fr"):
+        [[_name, _free, why]] = advice_words.rows(found["evidence"])
+        assert "gpu" in why and "lacks" not in why
 
 
 def test_old_jobs_are_deleted_and_that_stays(now: datetime, chief: User, settings: Any) -> None:

@@ -192,6 +192,6 @@ def test_the_documentation_lists_every_number_with_its_definition() -> None:
 def test_definitions_are_marked_for_translation() -> None:
     source = (ROOT / "monitoring/metrics.py").read_text()
     for metric in (*metrics.CLUSTER, *metrics.NODE):
-        assert f'noop("{metric.label}")' in source
+        assert f'_("{metric.label}")' in source
         assert metric.definition.split(",")[0][:40] in source
     assert {of for of, _metric in api_metrics.all_metrics()} == {"cluster", "node"}

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from cluster import nodes
 from cluster.engine.client import Engine, EngineConfig, EngineDeaf
+from cluster.words import Words, gettext_noop
 from jobs import dispatcher, lease, runtimes, wake
 from jobs.breath import Breath
 from jobs.health import Health
@@ -98,7 +99,7 @@ class Command(BaseCommand):
         while not self.stopping:
             with contextlib.suppress(OSError), socket.create_server(place):
                 return True
-            note = f"port {place[1]} at {place[0]} is taken; waiting for it"
+            note = port_taken(*place)
             logger.warning(note)
             lease.explain("dispatcher", epoch, note)
             lease.renew("dispatcher", epoch, timezone.now())
@@ -123,6 +124,11 @@ class Command(BaseCommand):
                 connection.close()
                 time.sleep(0.5)
             engine.wait(PATIENCE_SECONDS)
+
+
+def port_taken(host: str, port: int) -> Words:
+    text = gettext_noop("port %(port)s at %(host)s is taken; waiting for it")
+    return Words(text, port=port, host=host)
 
 
 def start(engine: Engine) -> None:

@@ -1,0 +1,46 @@
+"""Words (words.py) in a row, and in the reader's language."""
+
+import json
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext
+
+from cluster import words
+from cluster.words import Words
+
+LONGEST = 300  # characters of a plain text
+MARK = '{"text"'  # what is kept of Words begins so
+
+
+class WordsField(models.TextField):
+    """Words as JSON, a plain text as it is. What is read is a str in both cases: English."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, str) and not isinstance(value, Words) and value.startswith(MARK):
+            value = Words("%(given)s", given=value)  # not to be taken for Words when it is read
+        if isinstance(value, Words):
+            return json.dumps(words.stored(value))
+        return value[:LONGEST] if isinstance(value, str) else value
+
+    def from_db_value(self, value: str | None, *_: Any) -> str | None:
+        return None if value is None else read(value)
+
+
+def read(value: str) -> str:
+    if not value.startswith(MARK):
+        return value
+    try:
+        return words.recalled(json.loads(value))
+    except ValueError:
+        return value
+
+
+def said(value: object) -> str:
+    """In the reader's language, if it is ours; a person's or a machine's own words stay."""
+    return words.said(value, gettext) if isinstance(value, str) else str(value)
+
+
+def told(value: Any) -> Any:
+    """A JSON value with the Words in it said in the reader's language."""
+    return words.told(value, gettext)
