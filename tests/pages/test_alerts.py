@@ -192,3 +192,66 @@ def test_words_are_made_in_the_readers_language(now: datetime) -> None:
         assert alert_words.summary(alert)
     with translation.override("en"):
         assert "does not answer" in alert_words.summary(alert)
+
+
+def test_the_admin_reads_alerts_and_acknowledges_them(
+    page: Client, staff: Client, now: datetime, counted: Counted
+) -> None:
+    alert = make_alert(now, facts={"trouble": HOSTILE}, inside=[
+        {"rule": "dispatch_errors", "subject": "pi-1", "value": 9.0, "facts": {}}
+    ])  # fmt: skip
+    over = make_alert(now, "overload", state="resolved", resolved_at=now)
+    path = "/admin/monitoring/alert/"
+    assert page.get(path).status_code == 302  # alice is not staff: to the door
+    with counted() as statements:
+        text = staff.get(path).content.decode()
+    assert "A node is down" in text and "pi-1 does not answer." in text and HOSTILE not in text
+    for number in range(5):
+        make_alert(now, subject=f"pi-{number + 2}", facts={})
+    with counted() as more:
+        staff.get(path)
+    assert len(more) <= len(statements)
+    text = staff.get(f"{path}{alert.pk}/change/").content.decode()
+    assert "9 attempts were lost on pi-1" in text and "has power and network" in text
+    assert f'href="/alerts/{alert.pk}"' in text and HOSTILE not in text
+    assert staff.post(f"{path}{alert.pk}/change/", {"state": "resolved"}).status_code == 403
+    for closed in (f"{path}add/", f"{path}{alert.pk}/delete/"):
+        assert staff.get(closed).status_code == 403
+    data = {"action": "acknowledge", "_selected_action": [alert.pk, over.pk]}
+    assert "1 alert is acknowledged." in staff.post(path, data, follow=True).content.decode()
+    alert.refresh_from_db()
+    assert (alert.state, alert.acknowledged_by) == ("acknowledged", "chief")
+    over.refresh_from_db()
+    assert (over.state, over.acknowledged_by) == ("resolved", "")
+
+
+def test_the_admin_changes_a_silence_until_it_ends(staff: Client, now: datetime) -> None:
+    values = {"comment": "move", "created_at": now, "created_by": "alice"}
+    lasting = Silence.objects.create(rule="node_down", subject="pi-1",
+                                     ends_at=now + timedelta(hours=2), **values)  # fmt: skip
+    over = Silence.objects.create(ends_at=now - timedelta(hours=2), **values)
+    path = "/admin/monitoring/silence/"
+    text = staff.get(path).content.decode()
+    assert "A node is down" in text and "Maintenance" in text
+    end = timezone.localtime(now) + timedelta(hours=5)
+
+    def send(silence: Silence, days: int = 0, **more: str) -> Any:
+        moment = end + timedelta(days=days)
+        data = {"comment": "a new rack", "ends_at_0": f"{moment:%Y-%m-%d}",
+                "ends_at_1": f"{moment:%H:%M:%S}", **more}  # fmt: skip
+        return staff.post(f"{path}{silence.pk}/change/", data)
+
+    assert "moment in the future" in send(lasting, -2).content.decode()
+    assert "A year at most" in send(lasting, 400).content.decode()
+    assert send(lasting, subject="pi-9", rule="").status_code == 302
+    lasting.refresh_from_db()
+    assert (lasting.comment, lasting.rule, lasting.subject) == ("a new rack", "node_down", "pi-1")
+    assert timedelta(hours=4) < lasting.ends_at - now < timedelta(hours=6)
+    assert staff.get(f"{path}{over.pk}/change/").status_code == 200
+    assert send(over).status_code == 403
+    for closed in (f"{path}add/", f"{path}{lasting.pk}/delete/"):
+        assert staff.get(closed).status_code == 403
+    data = {"action": "end", "_selected_action": [lasting.pk, over.pk]}
+    assert "1 silence is over." in staff.post(path, data, follow=True).content.decode()
+    lasting.refresh_from_db()
+    assert lasting.ends_at <= timezone.now()

@@ -29,6 +29,7 @@ REGIONS = ["/live/dashboard", "/live/beats", "/live/jobs?newest=1", "/live/sweep
            "/live/monitoring?range=24h", "/live/charts/pi-1"]  # fmt: skip
 FIXED = ["/", "/settings/channels", "/settings/channels/deliveries", "/live/channels",
          "/admin/monitoring/channel/", "/admin/monitoring/delivery/",
+         "/admin/monitoring/alert/", "/admin/monitoring/silence/",
          "/jobs", "/failures", "/live/dashboard", "/live/nodes", "/nodes", "/nodes/pi-1",
          "/sweeps", "/alerts",
          "/admin/jobs/job/", "/admin/jobs/attempt/", "/admin/cluster/node/", "/admin/jobs/sweep/",
