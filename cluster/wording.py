@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from cluster import words
 from cluster.words import Words
 
-LONGEST = 300  # characters of a plain text
+LONGEST = 500  # characters of a plain text
 MARK = '{"text"'  # what is kept of Words begins so
 
 

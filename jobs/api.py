@@ -33,6 +33,7 @@ from jobs.representations import (
 from jobs.serializers import JobChange, JobIn, SweepIn, check_job
 from jobs.turns import turn
 from monitoring import retention, sizes
+from schedules.models import maker
 
 MOST_OUTPUT = 4 * 2**20  # bytes in one answer
 
@@ -120,14 +121,17 @@ def represent(pk: int) -> dict[str, Any]:
     job = get_object_or_404(
         with_parts(Job.objects.all()).prefetch_related("attempts__node", "events"), pk=pk
     )
-    return tell(JobDetailOut, job, job_context())
+    made_by = maker(job.pk, job.sweep_id)
+    return tell(JobDetailOut, job, {**job_context(), "schedule": made_by})
 
 
 def represent_new(job: Job) -> dict[str, Any]:
     """The same, of a job just submitted that waits for no other: nothing need be read again."""
     job.node = None
     job._prefetched_objects_cache = {"attempts": [], "events": []}  # type: ignore[attr-defined]
-    return tell(JobDetailOut, job, {"now": job.created_at, "views": recent_views()})
+    return tell(
+        JobDetailOut, job, {"now": job.created_at, "views": recent_views(), "schedule": None}
+    )
 
 
 def may_change(request: Request, owner_id: int) -> None:

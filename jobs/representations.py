@@ -86,17 +86,32 @@ class JobOut(serializers.ModelSerializer):
         return reason(job, self.context["now"], self.context["views"])
 
 
+class MakerOut(serializers.Serializer):
+    """The schedule that submitted a job."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+
+
 class JobDetailOut(JobOut):
+    # Needs in its context: schedule, as schedules.models.maker tells it.
+
     spec = serializers.SerializerMethodField()
     tries = TryOut(source="attempts", many=True)
     events = EventOut(many=True)
     waits_for = serializers.SerializerMethodField()
+    schedule = serializers.SerializerMethodField(help_text="that submitted it; null: none")
 
     class Meta(JobOut.Meta):
-        fields = [*JobOut.Meta.fields, "held", "waits_for", "spec", "tries", "events"]
+        fields = [*JobOut.Meta.fields, "held", "waits_for", "schedule", "spec", "tries", "events"]
 
     def get_spec(self, job: Job) -> dict[str, Any]:
         return {**job.spec.body, "needs": job.need.body, "retry_on": job.spec.retry_on}
+
+    @extend_schema_field(MakerOut(allow_null=True))
+    def get_schedule(self, job: Job) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.context["schedule"]
+        return found
 
     def get_waits_for(self, job: Job) -> dict[int, str]:
         return dict(job.dependencies.values_list("on", "kind")) if job.waits else {}

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from cluster.wording import said
 from jobs.api import ByKey, Conflict, may_change, once
 from schedules import due, keeping, times
 from schedules.models import Schedule
@@ -140,9 +141,9 @@ class ScheduleRunNow(APIView):
             work, new = once(request, start)
         except due.Overlaps as overlaps:
             message = _("Not while the last one is open: %(work)s.")
-            raise Conflict(message % {"work": overlaps}) from None
+            raise Conflict(message % {"work": said(overlaps.why)}) from None
         except due.Refused as refused:
-            raise ValidationError({"body": [str(refused)]}) from None
+            raise ValidationError({"body": [said(refused.why)]}) from None
         link = {"job": work} if schedule.what == Schedule.What.JOB else {"sweep": work}
         run = get_object_or_404(schedule.runs, **link)
         return Response(RunOut(run).data, status=201 if new else 200)

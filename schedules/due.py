@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q, QuerySet
-from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 
+from cluster.words import Words, gettext_noop
 from jobs import failpoints, lifecycle
 from jobs.models import OPEN_STATES, Job, JobQuerySet, Sweep
 from jobs.turns import turn
@@ -26,7 +26,11 @@ log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
-    """It cannot start, for this reason."""
+    """It cannot start. why: the reason, in Words where it is ours."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Overlaps(Refused):
@@ -84,9 +88,9 @@ def begin(schedule: Schedule, at: datetime, now: datetime) -> int:
     try:
         work = submit(schedule, now)
     except Overlaps as overlaps:
-        note(schedule, at, now, Run.Outcome.OVERLAP, str(overlaps))
+        note(schedule, at, now, Run.Outcome.OVERLAP, overlaps.why)
     except Refused as refused:
-        refuse(schedule, at, now, str(refused))
+        refuse(schedule, at, now, refused.why)
     except (OperationalError, InterfaceError):
         raise  # the database is away: all of it again, when it is back
     except Exception as error:
@@ -104,7 +108,8 @@ def submit(schedule: Schedule, now: datetime) -> Job | Sweep:
     if blocking and schedule.overlap == Schedule.Overlap.SKIP:
         raise Overlaps(blocking)
     if not schedule.owner.is_active:
-        raise Refused(_("The user %s is deactivated.") % schedule.owner.get_username())
+        text = gettext_noop("The user %(name)s is deactivated.")
+        raise Refused(Words(text, name=schedule.owner.get_username()))
     try:
         data = bodies.check(schedule.what, schedule.body)
     except ValidationError as error:
@@ -127,8 +132,8 @@ def still_open(schedule: Schedule) -> str:
     if not last_jobs(schedule).filter(state__in=OPEN_STATES).exists():
         return ""
     if schedule.last_sweep_id:
-        return _("sweep %s") % schedule.last_sweep_id
-    return _("job %s") % schedule.last_job_id
+        return Words(gettext_noop("sweep %(id)s"), id=schedule.last_sweep_id)
+    return Words(gettext_noop("job %(id)s"), id=schedule.last_job_id)
 
 
 def note(
@@ -136,7 +141,7 @@ def note(
     until: datetime | None = None, work: Job | Sweep | None = None, who: str = "",
 ) -> Run:  # fmt: skip
     """The row of this time; and the schedule's own memory of what it started."""
-    values = {"until": until, "at": now, "outcome": outcome, "reason": reason[:500], "who": who}
+    values = {"until": until, "at": now, "outcome": outcome, "reason": reason, "who": who}
     if work is None:
         told = Run.objects.get_or_create(schedule=schedule, scheduled_for=at, defaults=values)
         return told[0]
@@ -153,9 +158,9 @@ def note(
 def refuse(schedule: Schedule, at: datetime, now: datetime, reason: str) -> None:
     """Note it, and go on with the next time; after many in a row, stop."""
     note(schedule, at, now, Run.Outcome.REFUSED, reason)
-    changes: dict[str, Any] = {"last_error": reason[:500], "refusals": schedule.refusals + 1}
+    changes: dict[str, Any] = {"last_error": reason, "refusals": schedule.refusals + 1}
     if schedule.refusals + 1 >= MOST_REFUSALS:
-        why = _("refused %s times in a row") % MOST_REFUSALS
+        why = Words(gettext_noop("refused %(count)s times in a row"), count=MOST_REFUSALS)
         changes |= {"paused_at": now, "paused_by": US, "paused_why": why, "next_at": None}
     Schedule.objects.filter(pk=schedule.pk).update(**changes)
 

@@ -1,9 +1,12 @@
 """Work that comes again, and what became of each of its times."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
+from cluster.wording import WordsField
 from jobs.models import Job, Sweep
 from schedules.times import Rule
 
@@ -40,7 +43,7 @@ class Schedule(models.Model):
 
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_by = models.CharField(max_length=150, blank=True)
-    paused_why = models.CharField(max_length=300, blank=True)
+    paused_why = WordsField(blank=True)
 
     next_at = models.DateTimeField(null=True, blank=True)  # null: paused, or over
     reckoned_at = models.DateTimeField()  # what the clock said when next_at was found
@@ -54,7 +57,7 @@ class Schedule(models.Model):
         Sweep, null=True, blank=True, on_delete=models.DO_NOTHING, related_name="+",
         db_constraint=False, db_index=False,
     )  # fmt: skip
-    last_error = models.CharField(max_length=500, blank=True)  # of the last time; empty: none
+    last_error = WordsField(blank=True)  # of the last time; empty: none
     refusals = models.PositiveSmallIntegerField(default=0)  # one after the other
     started = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
@@ -115,7 +118,7 @@ class Run(models.Model):
     until = models.DateTimeField(null=True, blank=True)
     at = models.DateTimeField(db_index=True)
     outcome = models.CharField(max_length=7, choices=Outcome)
-    reason = models.CharField(max_length=500, blank=True)
+    reason = WordsField(blank=True)
     who = models.CharField(max_length=150, blank=True)  # asked for it to run now
     job = models.ForeignKey(
         Job, null=True, blank=True, on_delete=models.DO_NOTHING, related_name="+",
@@ -139,6 +142,9 @@ class Run(models.Model):
         ]
         indexes = [
             models.Index(fields=["job"], condition=Q(job__isnull=False), name="schedule_run_job"),
+            models.Index(
+                fields=["sweep"], condition=Q(sweep__isnull=False), name="schedule_run_sweep"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -151,6 +157,18 @@ def needed_files() -> set[str]:
     for body in Schedule.objects.values_list("body", flat=True):
         found.update(body.get("spec", body).get("files", {}).values())
     return found
+
+
+def maker(job: int | None, sweep: int | None) -> dict[str, Any] | None:
+    """The schedule that submitted this sweep, or this job of no sweep: id, name. In one statement.
+
+    None as well where the record of that time is cleaned up by now.
+    """
+    runs = Run.objects.filter(sweep=sweep) if sweep else Run.objects.filter(job=job)
+    # Not in order: else PostgreSQL may walk the runs by number instead of by the index.
+    for pk, name in runs.order_by().values_list("schedule", "schedule__name")[:1]:
+        return {"id": pk, "name": name}
+    return None
 
 
 def newest_runs() -> QuerySet[Schedule, int]:

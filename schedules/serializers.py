@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from cluster.serializers import WordsOut
 from cluster.wording import said
 from jobs.serializers import StrictSerializer
 from schedules import bodies, times
@@ -143,6 +144,7 @@ class PauseIn(StrictSerializer):
 class RunOut(serializers.ModelSerializer):
     """What became of one time."""
 
+    reason = WordsOut()
     job = serializers.IntegerField(source="job_id", allow_null=True)
     sweep = serializers.IntegerField(source="sweep_id", allow_null=True)
 
@@ -157,6 +159,8 @@ class ScheduleOut(serializers.ModelSerializer):
     sweep = serializers.SerializerMethodField()
     time_zone = serializers.CharField(source="zone")
     state = serializers.CharField(help_text="active, paused or over")
+    last_error = WordsOut(help_text="of the last time; empty: none")
+    paused_why = WordsOut()
     next_times = serializers.SerializerMethodField(help_text="five, while it is active")
     last_job = serializers.IntegerField(source="last_job_id", allow_null=True)
     last_sweep = serializers.IntegerField(source="last_sweep_id", allow_null=True)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from cluster.wording import said
 from jobs import counts, terminal
 from jobs.turns import turn
 from jobs.views.access import demand, may_change, name_of
@@ -133,9 +134,9 @@ def run_now(request: HttpRequest, pk: int) -> HttpResponse:
             run = due.run_now(schedule, name_of(request), timezone.now())
     except due.Overlaps as overlaps:
         message = _("Not while the last one is open: %(work)s.")
-        messages.warning(request, message % {"work": overlaps})
+        messages.warning(request, message % {"work": said(overlaps.why)})
     except due.Refused as refused:
-        messages.error(request, terminal.plain(_("Not started: %s") % refused))
+        messages.error(request, terminal.plain(_("Not started: %s") % said(refused.why)))
     else:
         if run.job_id:
             messages.success(request, _("Job %s is in.") % run.job_id)

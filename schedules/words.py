@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from cluster.wording import said
 from schedules.models import Run, Schedule
 
 
@@ -39,9 +40,9 @@ def what_became(run: Run) -> str:
     if run.outcome == Run.Outcome.MISSED:
         return _("left out: nobody was there at the time")
     if run.outcome == Run.Outcome.OVERLAP:
-        return _("left out: %(work)s was still open") % {"work": run.reason}
+        return _("left out: %(work)s was still open") % {"work": said(run.reason)}
     if run.outcome == Run.Outcome.REFUSED:
-        return _("not started: %(why)s") % {"why": run.reason}
+        return _("not started: %(why)s") % {"why": said(run.reason)}
     if run.who:
         return _("asked for by %(who)s") % {"who": run.who}
     return ""

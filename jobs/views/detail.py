@@ -21,6 +21,7 @@ from jobs.models import FINAL_STATES, Artifact, Attempt, Job, Outcome, State
 from jobs.reasons import reason
 from jobs.templatetags.show import duration, shown_state
 from jobs.views.access import attachment, demand, may_change, name_of
+from schedules.models import maker
 
 UNSAID = {"draining", "breaker", "wanted", "excluded", "size"}  # where every node passes
 SHOWS = ("both", "stdout", "stderr")
@@ -57,6 +58,7 @@ def job_page(request: HttpRequest, pk: int, number: int | None = None) -> HttpRe
         "python": terminal.plain(snippets.python(url, body)),
         "body": terminal.plain(json.dumps(body, indent=2, ensure_ascii=False)),
         "number": number,
+        "schedule": maker(job.pk, job.sweep_id),
     }
     return render(request, "jobs/job.html", context)
 

@@ -18,6 +18,7 @@ from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, State, Swee
 from jobs.terminal import plain
 from jobs.views.access import attachment, demand, may_change, name_of
 from jobs.views.listing import key, said
+from schedules.models import maker
 
 PAGE = 50
 MOST_COLUMNS = 12  # of results, on the page; the CSV has all
@@ -74,7 +75,7 @@ def sweep_page(request: HttpRequest, pk: int) -> HttpResponse:
     found = list(Job.objects.filter(pk__in=numbers).order_by("id").select_related("node"))
     context |= table(found[:PAGE])
     later = found[PAGE - 1].pk if len(found) > PAGE else None
-    context |= {"after": after, "only": only, "next": later}
+    context |= {"after": after, "only": only, "next": later, "schedule": maker(None, sweep.pk)}
     return render(request, "jobs/sweep.html", context)
 
 

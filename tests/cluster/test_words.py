@@ -93,7 +93,7 @@ def test_what_a_machine_says_is_cut() -> None:
     assert found.startswith("runs dispy 999") and len(found) < 300
     assert found.endswith("but 4.15.2 is needed on every machine")
     nodes.troubled("pi-1", "y" * 10_000, NOW)
-    assert Node.objects.get().trouble == "y" * 300
+    assert Node.objects.get().trouble == "y" * wording.LONGEST
 
 
 def test_a_breaker_says_why_in_words() -> None:

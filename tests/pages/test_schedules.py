@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from cluster.models import Node
+from cluster.words import Words
 from jobs.models import Job
 from schedules import due, keeping
-from schedules.models import Run, Schedule
+from schedules.models import Run, Schedule, maker
 from tests.factories import make_job, make_sweep, make_user
 from tests.pages.conftest import Counted
 from tests.pages.rows import HOSTILE
@@ -217,3 +219,65 @@ def test_the_submit_page_hands_over_what_was_typed(page: Client) -> None:
     text = text_of(page.get(response["Location"]))
     assert "convert in.png out.png" in text and 'value="thumbs"' in text
     assert not Job.objects.exists()
+
+
+def test_a_job_and_a_sweep_name_the_schedule_that_made_them(
+    page: Client, alice: User, now: datetime
+) -> None:
+    nightly = make_schedule(alice, now, HOSTILE[:100])
+    spec = {"kind": "command", "command": "date"}
+    grid = make_schedule(alice, now, "grid", what="sweep",
+                         body={"spec": spec, "over": {"n": [1, 2]}})  # fmt: skip
+    job = due.run_now(nightly, "", now).job
+    sweep = due.run_now(grid, "", now).sweep
+    assert job and sweep
+    member = sweep.jobs.latest("pk")
+    text = text_of(page.get(f"/jobs/{job.pk}"))
+    assert f'href="/schedules/{nightly.pk}"' in text and HOSTILE not in text
+    for path in (f"/jobs/{member.pk}", f"/sweeps/{sweep.pk}"):
+        assert f'<a href="/schedules/{grid.pk}">grid</a>' in text_of(page.get(path))
+    told = page.get(f"/api/jobs/{member.pk}").json()["schedule"]
+    assert told == {"id": grid.pk, "name": "grid"}
+    alone, apart = make_job(now), make_sweep(1, now)
+    for path in (f"/jobs/{alone.pk}", f"/sweeps/{apart.pk}"):
+        assert not re.search(r'href="/schedules/\d', text_of(page.get(path)))
+    assert page.get(f"/api/jobs/{alone.pk}").json()["schedule"] is None
+    Run.objects.all().delete()  # cleaned up
+    assert page.get(f"/api/jobs/{job.pk}").json()["schedule"] is None
+
+
+def test_the_schedule_is_found_by_an_index_in_one_statement(
+    alice: User, now: datetime, counted: Counted
+) -> None:
+    schedule = make_schedule(alice, now)
+    run = due.run_now(schedule, "", now)
+    Run.objects.bulk_create(
+        Run(schedule=schedule, scheduled_for=now + timedelta(seconds=n + 1), at=now,
+            outcome="started", **{"sweep_id" if n % 2 else "job_id": 10**9 + n})
+        for n in range(5000)
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE schedules_run" if connection.vendor == "postgresql" else "ANALYZE")
+    for job, sweep, index in ((run.job_id, None, "run_job"), (None, 10**9 + 1, "run_sweep")):
+        with counted() as statements:
+            assert maker(job, sweep) == {"id": schedule.pk, "name": schedule.name}
+        [statement] = statements
+        with connection.cursor() as cursor:
+            words = "QUERY PLAN " if connection.vendor == "sqlite" else ""
+            cursor.execute(f"EXPLAIN {words}{statement}")
+            assert f"schedule_{index}" in str(cursor.fetchall())
+
+
+def test_what_became_of_a_time_is_told_in_the_readers_language(
+    page: Client, alice: User, now: datetime
+) -> None:
+    taken = Words("every slot is taken")  # of which French has a translation
+    schedule = make_schedule(alice, now)
+    due.refuse(schedule, now, now, taken)
+    due.note(schedule, now - timedelta(hours=1), now, Run.Outcome.OVERLAP, taken)
+    Schedule.objects.update(paused_at=now, paused_why=taken, next_at=None)
+    for path in ("/schedules", f"/schedules/{schedule.pk}", f"/api/schedules/{schedule.pk}",
+                 f"/api/schedules/{schedule.pk}/runs"):  # fmt: skip
+        french = text_of(page.get(path, headers={"accept-language": "fr"}))
+        assert "tous les emplacements" in french and str(taken) not in french, path
+        assert str(taken) in text_of(page.get(path)), path
