@@ -39,6 +39,24 @@ def throttled_node(name: str, facts: Mapping[str, Any]) -> str:
     return _("Give %s air, a heat sink or a fan; or fewer slots.") % name
 
 
+def schedule_failing(name: str, facts: Mapping[str, Any]) -> str:
+    if facts.get("last") == "refused":
+        found = _(
+            "The history on its page says what is not good any more: its owner, a function, a "
+            "file. Change its work, or bring back what is missing."
+        )
+        return f"{found} {_('Then resume it.')}" if facts.get("paused") else found
+    if facts.get("last") == "missed":
+        return _(
+            "The monitor has to run at its times: let it, choose other times, or let it make up "
+            "for what it missed (“missed: once”)."
+        )
+    return _(
+        "Open the job that failed last: its output says why. If it is the work itself, repair it "
+        "or pause the schedule until it is repaired; if it is a node, drain that."
+    )
+
+
 def with_name(text: Callable[[], str]) -> Advise:
     return lambda name, facts: text() % {"name": name}
 
@@ -110,6 +128,7 @@ ADVICE: dict[str, Advise] = {
         "Open the jobs that failed: if all of them failed on one node, drain it; if one kind of "
         "job fails everywhere, look at its code or its input."
     )),
+    "schedule_failing": schedule_failing,
     "database_growing": with_name(lambda: _(
         "Keep less (RETENTION_DAYS) and run “manage.py cleanup”, let jobs print less, or give the "
         "database a larger disk."

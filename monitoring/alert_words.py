@@ -37,6 +37,7 @@ TITLES = {
     "overload": gettext_lazy("The cluster is overloaded"),
     "no_free_slot": gettext_lazy("No slot has been free for long"),
     "success_falling": gettext_lazy("More jobs fail than before"),
+    "schedule_failing": gettext_lazy("A schedule brings nothing"),
     "database_growing": gettext_lazy("The database will fill the disk"),
     "undelivered_notices": gettext_lazy("Notices do not arrive"),
 }
@@ -231,6 +232,29 @@ def success_falling(name: str, value: float | None, facts: Mapping[str, Any]) ->
     return found
 
 
+def schedule_failing(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
+    count, named = int(value or 1), {"name": plain(facts["name"]), "count": int(value or 1)}
+    if facts["last"] == "refused":
+        text = _("The schedule “%(name)s” could not start its work: %(why)s")
+        if facts.get("paused"):
+            text = _("The schedule “%(name)s” could not start its work, and paused itself: %(why)s")
+        return text % {"why": plain(told(facts["why"])), **named}
+    if facts["last"] == "missed":
+        text = ngettext(
+            "The schedule “%(name)s” left its last time out: nobody was there.",
+            "The last %(count)d times of the schedule “%(name)s” brought nothing; the latest was "
+            "left out, since nobody was there.",
+            count,
+        )
+        return text % named
+    text = ngettext(
+        "The last run of the schedule “%(name)s” failed.",
+        "The last %(count)d times of the schedule “%(name)s” brought nothing; the latest failed.",
+        count,
+    )
+    return text % named
+
+
 def database_growing(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
     text = _(
         "The database has %(size)s and grows by %(growth)s a day: at this rate the disk is full "
@@ -257,8 +281,8 @@ SUMMARIES: dict[str, Say] = {
     for say in (
         monitor_silent, dispatcher_silent, home_disk_low, dispatcher_halted, nodes_down, node_down,
         breaker_open, dispatch_errors, disk_low, memory_low, hot_node, throttled_node, slow_node,
-        clock_skew, stuck_jobs, overload, no_free_slot, success_falling, database_growing,
-        undelivered_notices,
+        clock_skew, stuck_jobs, overload, no_free_slot, success_falling, schedule_failing,
+        database_growing, undelivered_notices,
     )
 }  # fmt: skip
 
@@ -276,6 +300,8 @@ def evidence(alert: Alert) -> list[Link]:
     found = list[Link]()
     if alert.rule == "nodes_down":
         found += [node_link(name) for name in alert.facts.get("nodes", ())[:MOST_NAMES]]
+    elif alert.rule == "schedule_failing":
+        found += schedule_links(alert.facts)
     elif alert.subject:
         found.append(node_link(alert.subject))
     if alert.rule in ("overload", "no_free_slot", "stuck_jobs", "dispatcher_silent",
@@ -290,6 +316,17 @@ def evidence(alert: Alert) -> list[Link]:
     if alert.rule == "stuck_jobs" and alert.facts.get("job"):
         job = alert.facts["job"]
         found.append(Link(_("job %d, and why it waits") % job, reverse("job", args=[job])))
+    return found
+
+
+def schedule_links(facts: Mapping[str, Any]) -> list[Link]:
+    found = list[Link]()
+    if pk := facts.get("schedule"):
+        name = plain(str(facts.get("name", pk)))
+        label = _("schedule “%s” and its history") % name
+        found.append(Link(label, reverse("schedule", args=[pk])))
+    if job := facts.get("job"):
+        found.append(Link(_("job %d, the last that failed") % job, reverse("job", args=[job])))
     return found
 
 

@@ -1,11 +1,14 @@
 """Numbers as a sentence has them: three digits, and a unit that a person would choose."""
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop as noop
+from django.utils.translation import gettext_noop
 
 from jobs.amounts import UNKNOWN, size
 
-WORDS = {noop("nodes"), noop("attempts"), noop("jobs"), noop("days"), noop("notices")}
+WORDS = {
+    gettext_noop("nodes"), gettext_noop("attempts"), gettext_noop("jobs"), gettext_noop("days"),
+    gettext_noop("notices"), gettext_noop("runs"),
+}  # fmt: skip
 
 
 def number(value: float | None) -> str:

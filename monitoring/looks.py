@@ -58,6 +58,27 @@ class NodeLike(Protocol):
     def slowdown_spec(self) -> int | None: ...  # the spec that weighs most in it
 
 
+class FailingLike(Protocol):
+    """A schedule whose newest times brought nothing."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def in_a_row(self) -> int: ...
+    @property
+    def last(self) -> str: ...  # refused, missed, failed
+    @property
+    def since(self) -> datetime: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def job(self) -> int | None: ...
+    @property
+    def paused(self) -> bool: ...
+
+
 class SnapshotLike(Protocol):
     """What the rules read of the cluster."""
 
@@ -95,6 +116,8 @@ class SnapshotLike(Protocol):
     def home_free(self) -> int | None: ...  # bytes, where the database grows
     @property
     def undelivered(self) -> int: ...  # notices given up in the last hour
+    @property
+    def failing(self) -> Sequence[Any]: ...  # FailingLike
 
 
 @dataclass(frozen=True)
@@ -280,6 +303,17 @@ def database(s: SnapshotLike) -> Iterator[Reading]:
 
 def undelivered(s: SnapshotLike) -> Iterator[Reading]:
     yield Reading("", float(s.undelivered))
+
+
+def schedules(s: SnapshotLike) -> Iterator[Reading]:
+    """By how many times in a row brought nothing; one that could not even start is enough."""
+    for one in s.failing:
+        facts = {
+            "schedule": one.id, "name": one.name, "last": one.last, "job": one.job,
+            "why": stored(one.reason), "paused": one.paused,
+        }  # fmt: skip
+        refused = True if one.last == "refused" else None
+        yield Reading(f"schedule {one.id}", float(one.in_a_row), facts, refused, one.since)
 
 
 def elsewhere(s: SnapshotLike) -> Iterator[Reading]:

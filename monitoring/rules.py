@@ -281,6 +281,7 @@ TABLE = [
         consequence_of=("dispatcher_silent", "nodes_down"),
         echoes=True,
     ),
+    Rule("schedule_failing", "warning", looks.schedules, 3, "runs", 1, 20, hold=0),
     Rule(
         "database_growing",
         "warning",

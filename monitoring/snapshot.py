@@ -15,7 +15,8 @@ from cluster.models import Node
 from cluster.placement import NodeView
 from jobs import claim, counts
 from jobs.models import Job, Lease
-from monitoring import asking, pace
+from monitoring import asking, failing, pace
+from monitoring.failing import Failing
 from monitoring.pace import Slowdown
 
 
@@ -105,6 +106,7 @@ class ClusterSnapshot:
     database_growth: float | None = None  # bytes a day
     home_free: int | None = None  # bytes, where the database grows
     undelivered: int = 0  # notices given up in the last hour
+    failing: Sequence[Failing] = ()  # schedules
     totals_at: datetime | None = None
     totals: Mapping[str, float] = field(default_factory=dict)  # since the first start: totals.py
     node_totals: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
@@ -164,6 +166,7 @@ def read(now: datetime) -> ClusterSnapshot:
         database_growth=past.growth("database_bytes", database, now),
         home_free=asking.free_bytes(settings.HOME),
         undelivered=asking.undelivered(now),
+        failing=failing.failing(now),
         totals_at=totals.at,
         totals=totals.cluster,
         node_totals=totals.nodes,

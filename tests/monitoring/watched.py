@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from monitoring.failing import Failing
 from tests.factories import NOW
 
 
@@ -48,6 +49,7 @@ class FakeSnapshot:
     database_growth: float | None = 10**6
     home_free: int | None = 50 * 10**9
     undelivered: int = 0
+    failing: tuple[Failing, ...] = ()
 
 
 def well(count: int = 3, at: datetime = NOW, **changes: Any) -> FakeSnapshot:
