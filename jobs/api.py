@@ -1,6 +1,7 @@
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from cluster import fleet
 from cluster.placement import NodeView
 from jobs import cleanup, counts, filters, idempotency, lifecycle, output, reach, submit, why
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, Sweep
+from jobs.parameters import MOMENT, BadParameter
 from jobs.representations import (
     ArtifactOut,
     JobDetailOut,
@@ -165,7 +167,21 @@ def once(request: Request, make: Callable[[], Any]) -> tuple[Any, bool]:
         raise Conflict(_("This Idempotency-Key came with another body before.")) from None
 
 
-FILTERS = [OpenApiParameter(name, str, many=name not in ONCE) for name in filters.NAMES]
+@contextmanager
+def naming() -> Iterator[None]:
+    """A parameter that makes no sense is refused under its name."""
+    try:
+        yield
+    except BadParameter as bad:
+        raise ValidationError({bad.field: [str(bad)]}) from None
+
+
+MOMENTS = {"since": f"submitted from then on: {MOMENT}",
+           "until": "submitted before: likewise, a day to its end"}  # fmt: skip
+FILTERS = [
+    OpenApiParameter(name, str, many=name not in ONCE, description=MOMENTS.get(name, ""))
+    for name in filters.NAMES
+]
 FILTERS += [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
 
 
@@ -173,10 +189,8 @@ class JobList(APIView):
     @extend_schema(parameters=FILTERS, responses=JobOut(many=True))
     def get(self, request: Request) -> Response:
         """The newest first; `next` leads on to older ones that match, from a short page too."""
-        try:
+        with naming():
             jobs = filters.filtered(request.query_params, timezone.now())
-        except filters.BadFilter as bad:
-            raise ValidationError({bad.field: [str(bad)]}) from None
         pager = ByReach()
         page = pager.paginate_queryset(with_parts(jobs), request, self)
         return pager.get_paginated_response(JobOut(page, many=True, context=job_context()).data)

@@ -5,26 +5,18 @@ from datetime import datetime
 
 from django.db.models import Q
 from django.http import QueryDict
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_naive, make_aware
 from django.utils.translation import gettext as _
 
 from jobs import failures
 from jobs.models import Job, JobQuerySet, Kind, State
+from jobs.parameters import BadParameter as BadFilter
+from jobs.parameters import moment
 
 ALIASES = {"pending": State.QUEUED, "completed": State.SUCCEEDED}
 REASONS = ("scheduled", "retrying", "blocked", "held", "pending", "cancelling")
 NAMES = (
     "state", "reason", "kind", "sweep", "spec", "node", "owner", "failure", "q", "since", "until",
 )  # fmt: skip
-
-
-class BadFilter(ValueError):
-    """A filter that makes no sense; `field` names it."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def filtered(params: QueryDict, now: datetime) -> JobQuerySet:
@@ -46,7 +38,7 @@ def filtered(params: QueryDict, now: datetime) -> JobQuerySet:
         jobs = failures.with_failure(jobs, [digest(text) for text in digests])
     for name, lookup in (("since", "created_at__gte"), ("until", "created_at__lt")):
         if text := params.get(name):
-            jobs = jobs.filter(**{lookup: moment(name, text)})
+            jobs = jobs.filter(**{lookup: moment(name, text, name == "until")})
     if text := params.get("q", "").strip():
         jobs = matching(jobs, text)
     return jobs
@@ -103,14 +95,3 @@ def digest(text: str) -> str:
         message = _("16 hexadecimal digits, as GET /api/failures tells them, not %(text)s.")
         raise BadFilter("failure", message % {"text": text[:100]})
     return text
-
-
-def moment(field: str, text: str) -> datetime:
-    try:
-        found = parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None:
-        message = _("A moment like 2026-11-24T10:00:00Z, not %(text)s.")
-        raise BadFilter(field, message % {"text": text})
-    return make_aware(found) if is_naive(found) else found

@@ -4,18 +4,13 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
+from jobs.parameters import BadParameter as BadFilter
 from monitoring.models import Alert, AlertState, Severity
 from monitoring.rules import RULES
 
 NAMES = ("state", "severity", "rule", "subject")
 OPEN = [AlertState.FIRING.value, AlertState.ACKNOWLEDGED.value]
 KNOWN = {"state": [*AlertState.values, "open"], "severity": Severity.values, "rule": list(RULES)}
-
-
-class BadFilter(ValueError):
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def filtered(params: QueryDict) -> QuerySet[Alert]:

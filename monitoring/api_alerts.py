@@ -8,7 +8,6 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -16,7 +15,7 @@ from rest_framework.views import APIView
 
 from cluster.api import StaffWrites, as_answer
 from cluster.nodes import Refused
-from jobs.api import ByKey, Conflict
+from jobs.api import ByKey, Conflict, naming
 from monitoring import alert_filters, alerts, monitor_beat, rule_settings, silences
 from monitoring.models import Alert, AlertState, RuleSetting, Silence
 from monitoring.rules import RULES
@@ -61,10 +60,8 @@ class AlertList(APIView):
 
         A dead monitor cannot raise alerts: its silence is found at the moment, without a number.
         """
-        try:
+        with naming():
             rows = alert_filters.filtered(request.query_params)
-        except alert_filters.BadFilter as bad:
-            raise ValidationError({bad.field: [str(bad)]}) from None
         pager = ByKey()
         page = list(pager.paginate_queryset(rows, request, self) or [])
         if "cursor" not in request.query_params:

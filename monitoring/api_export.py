@@ -1,11 +1,10 @@
 """GET /api/monitoring/export: jobs, attempts, samples or alerts as a file."""
 
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -14,9 +13,9 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from jobs.api import naming
+from jobs.parameters import MOMENT, moment
 from monitoring import export
-
-RANGE = "a day (2026-11-24) or a moment (2026-11-24T10:00:00Z)"
 
 
 class AnyFormat(DefaultContentNegotiation):
@@ -36,20 +35,11 @@ def one_of(request: Request, name: str, known: Any, usual: str = "") -> str:
     raise ValidationError({name: [message % {"known": ", ".join(known), "word": word[:100]}]})
 
 
-def edge(request: Request, name: str, whole_day: timedelta) -> datetime | None:
-    """A range's edge; None: open. `whole_day`: what a day without a time adds."""
+def edge(request: Request, name: str) -> datetime | None:
+    """A range's edge; None: open."""
     text = request.query_params.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        if found := parse_datetime(text) if len(text) > len("2026-11-24") else None:
-            return timezone.make_aware(found) if timezone.is_naive(found) else found
-        if day := parse_date(text):
-            return timezone.make_aware(datetime.combine(day, time.min) + whole_day)
-    except (ValueError, OverflowError):
-        pass
-    message = _("A day like 2026-11-24 or a moment like 2026-11-24T10:00:00Z, not %(text)s.")
-    raise ValidationError({name: [message % {"text": text[:100]}]})
+    with naming():
+        return moment(name, text, name == "to") if text else None
 
 
 def named(text: str) -> str:
@@ -64,8 +54,8 @@ class Export(APIView):
         parameters=[
             OpenApiParameter("what", str, required=True, enum=list(export.KINDS)),
             OpenApiParameter("format", str, enum=list(export.FORMATS), description="usual: csv"),
-            OpenApiParameter("from", str, description=f"{RANGE}; usual: the oldest"),
-            OpenApiParameter("to", str, description=f"{RANGE}; a day is included, a moment not"),
+            OpenApiParameter("from", str, description=f"{MOMENT}; usual: the oldest"),
+            OpenApiParameter("to", str, description="likewise; a day is included, a moment not"),
         ],
         responses={(200, mime.partition(";")[0]): OpenApiTypes.BINARY
                    for mime in export.FORMATS.values()},
@@ -75,7 +65,7 @@ class Export(APIView):
         when they were sent, alerts by when they began."""
         kind = one_of(request, "what", export.KINDS)
         form = one_of(request, "format", export.FORMATS, "csv")
-        start, end = edge(request, "from", timedelta()), edge(request, "to", timedelta(days=1))
+        start, end = edge(request, "from"), edge(request, "to")
         if start and end and start >= end:
             raise ValidationError({"to": [_("It must be after from.")]})
         answer = StreamingHttpResponse(

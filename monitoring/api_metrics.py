@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -16,6 +15,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cluster.models import Node
+from jobs.api import naming
+from jobs.parameters import MOMENT, moment
 from monitoring import metrics, samples, snapshot
 from monitoring.metrics import Metric
 
@@ -51,8 +52,8 @@ class MetricsOut(serializers.Serializer):
 
 
 PARAMETERS = [
-    OpenApiParameter("from", str, description="ISO 8601 or seconds since 1970; an hour before to"),
-    OpenApiParameter("to", str, description="likewise; now"),
+    OpenApiParameter("from", str, description=f"{MOMENT}; usual: an hour before to"),
+    OpenApiParameter("to", str, description="likewise, a day to its end; usual: now"),
     OpenApiParameter("step", int, description="seconds; chosen for about 240 points"),
     OpenApiParameter("node", str, description="series of this node, not of the cluster"),
     OpenApiParameter("metric", str, many=True, description="these alone; may be repeated"),
@@ -119,8 +120,9 @@ def asked(given: Any, now: datetime) -> Asked:
         node = Node.objects.filter(name=name, removed_at=None).first()
         if node is None:
             raise ValidationError({"node": [_("No node has this name.")]})
-    end = moment("to", given["to"]) if "to" in given else now
-    start = moment("from", given["from"]) if "from" in given else end - HOUR
+    with naming():
+        end = moment("to", given["to"], ends=True) if given.get("to") else now
+        start = moment("from", given["from"]) if given.get("from") else end - HOUR
     if start >= end:
         field = "from" if "from" in given else "to"
         raise ValidationError({field: [_("It must be earlier than the end.")]})
@@ -129,23 +131,6 @@ def asked(given: Any, now: datetime) -> Asked:
     check_names(wanted, {*known})
     chosen = [metric for name, metric in known.items() if not wanted or name in wanted]
     return Asked(start, end, step_of(given, end - start), node, chosen)
-
-
-def moment(field: str, text: str) -> datetime:
-    try:
-        found = parse_datetime(text.strip().replace(" ", "+")) if ":" in text else None
-        if found is None and "-" in text[1:]:
-            found = datetime.fromisoformat(text.strip())
-        if found is None:
-            found = datetime.fromtimestamp(float(text), UTC)
-        found = found if found.tzinfo else timezone.make_aware(found)
-        if 1970 <= found.year <= 9000:
-            return found
-    except (ValueError, OverflowError, OSError):
-        pass
-    example = "2026-03-01T12:00:00Z"
-    message = _("Give a moment as %(example)s, or in seconds since 1970.")
-    raise ValidationError({field: [message % {"example": example}]})
 
 
 def step_of(given: Any, length: timedelta) -> int | None:
