@@ -28,7 +28,7 @@ from cluster.serializers import (
 )
 from cluster.wording import said
 from jobs import claim, counts, lease
-from jobs.api import Conflict
+from jobs.api import Conflict, once
 from jobs.models import Job
 
 MOST_REASONS = 20
@@ -75,18 +75,28 @@ class NodeList(APIView):
 
     @extend_schema(request=NodeIn, responses={201: NodeOut})
     def post(self, request: Request) -> Response:
-        """Use a machine from now on; its agent may start later. One that was removed comes back."""
+        """Use a machine from now on; its agent may start later. One that was removed comes back.
+
+        With an Idempotency-Key a repeated request answers 200 with the node of the first.
+        """
         checked = NodeIn(data=request.data)
         checked.is_valid(raise_exception=True)
         given = checked.validated_data
-        try:
-            node = nodes.add(
+        who, now = request.user.get_username(), timezone.now()
+
+        def add() -> Node:
+            return nodes.add(
                 given["address"], given.get("name", ""), given.get("slots"), given.get("tags", ()),
-                request.user.get_username(), timezone.now(),
+                who, now,
             )  # fmt: skip
+
+        try:
+            node, new = once(request, add)
         except nodes.Refused as refused:
             raise as_answer(refused) from None
-        return Response(represent(node), status=201)
+        if node.removed_at:
+            raise Conflict(_("What was added with this Idempotency-Key has been removed since."))
+        return Response(represent(node), status=201 if new else 200)
 
 
 FORCE = OpenApiParameter("force", bool, description="although attempts are open there")

@@ -237,8 +237,8 @@ class EventAdmin(ReadOnlyAdmin):
 
 @admin.register(IdempotencyKey)
 class IdempotencyKeyAdmin(ReadOnlyAdmin):
-    list_display = ["id", "owner", "key", "job_id", "sweep_id", "created_at"]
-    list_select_related = ["owner"]
+    list_display = ["id", "owner", "key", "job_id", "sweep_id", "node", "created_at"]
+    list_select_related = ["owner", "node"]
     list_filter = ["created_at"]
     search_fields = ["key", "owner__username"]
     ordering = ["-id"]

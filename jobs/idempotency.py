@@ -1,4 +1,4 @@
-"""Idempotency-Key: two requests with one key are one job. Kept for 24 hours."""
+"""Idempotency-Key: two requests with one key make one job, sweep or node. Kept for 24 hours."""
 
 import hashlib
 from collections.abc import Callable
@@ -7,10 +7,14 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from cluster.models import Node
 from jobs.models import IdempotencyKey, Job, Sweep
 
 HOURS = 24
 LONGEST = 200  # characters
+
+Made = Job | Sweep | Node
+FIELDS: dict[type[Made], str] = {Job: "job", Sweep: "sweep", Node: "node"}
 
 
 class OtherBody(Exception):
@@ -18,11 +22,11 @@ class OtherBody(Exception):
 
 
 def once(
-    key: str, owner: Any, request: bytes, now: datetime, submit: Callable[[], Job | Sweep]
-) -> tuple[Job | Sweep, bool]:
-    """What `submit` makes, or what it made when the key was first used; and whether it is new.
+    key: str, owner: Any, request: bytes, now: datetime, make: Callable[[], Made]
+) -> tuple[Made, bool]:
+    """What `make` makes, or what it made when the key was first used; and whether it is new.
 
-    The key is inserted in the transaction that makes the job: both are there, or neither.
+    The key is inserted in the transaction that makes it: both are there, or neither.
     """
     digest = hashlib.sha256(request).hexdigest()
     IdempotencyKey.objects.filter(
@@ -31,10 +35,10 @@ def once(
     try:
         with transaction.atomic():
             row = IdempotencyKey.objects.create(owner=owner, key=key, digest=digest, created_at=now)
-            made = submit()
-            row.job = made if isinstance(made, Job) else None
-            row.sweep = made if isinstance(made, Sweep) else None
-            row.save(update_fields=["job", "sweep"])
+            made = make()
+            field = FIELDS[type(made)]
+            setattr(row, field, made)
+            row.save(update_fields=[field])
             return made, True
     except IntegrityError:
         known = IdempotencyKey.objects.filter(owner=owner, key=key).first()
@@ -42,6 +46,6 @@ def once(
             raise
     if known.digest != digest:
         raise OtherBody(key)
-    found = known.job or known.sweep
+    found = known.job or known.sweep or known.node
     assert found, "a key is committed together with what it made"
     return found, False

@@ -292,6 +292,7 @@ class IdempotencyKey(models.Model):
     digest = models.CharField(max_length=64)  # of path and body
     job = models.ForeignKey(Job, null=True, on_delete=models.CASCADE)
     sweep = models.ForeignKey(Sweep, null=True, on_delete=models.CASCADE)
+    node = models.ForeignKey("cluster.Node", null=True, on_delete=models.CASCADE)
     created_at = models.DateTimeField()
 
     class Meta:

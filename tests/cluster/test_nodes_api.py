@@ -63,6 +63,29 @@ def test_a_machine_is_added_and_read_back(staff: APIClient) -> None:
     assert [row["name"] for row in call(staff, "get", NODES).json()] == ["pi-4"]
 
 
+def test_a_repeated_request_is_one_node(staff: APIClient) -> None:
+    def post(key: str = "k", **more: Any) -> Any:
+        body = {"address": "pi-4.local", "tags": ["ssd"], **more}
+        return staff.post(NODES, body, format="json", HTTP_IDEMPOTENCY_KEY=key)
+
+    first, again = post(), post()
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["name"] == again.json()["name"] == "pi-4.local"
+    assert Node.objects.count() == 1
+    assert post(slots=2).status_code == 409  # the key came with another body
+    other = post("k2")
+    assert other.status_code == 400 and "known already" in other.json()["address"][0]
+    # What was refused is not remembered: the same request may be made again.
+    assert post("k3", address="pi 5").status_code == 400
+    assert post("k3", address="pi-5").status_code == 201
+    assert post("x" * 201).status_code == 400
+    assert call(staff, "delete", f"{NODES}/pi-4.local").status_code == 204
+    gone = post()
+    assert gone.status_code == 409 and "removed since" in gone.json()["detail"]
+    assert post("k4").status_code == 201  # it comes back
+    assert Node.objects.count() == 2
+
+
 def test_a_node_tells_everything_that_was_heard(viewer: APIClient, now: datetime) -> None:
     evidence = [{"spec": 0, "runs": 3, "seconds": 0.1, "fleet_seconds": 0.2}]
     make_node(
