@@ -1,5 +1,6 @@
 """The pages about machines, and the settings of the cluster."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -252,3 +253,12 @@ def test_the_admin_checks_what_it_changes(staff: Client, node: Node) -> None:
     ]:  # fmt: skip
         assert words in staff.post(path, {**given, **wrong}).content.decode(), wrong
     assert staff.get("/admin/cluster/node/add/").status_code == 403
+
+
+def test_the_settings_lead_to_what_is_watched(page: Client, staff: Client) -> None:
+    told = ["/alerts/rules", "/settings/channels", "/alerts/silences"]
+    for client, links in ((page, [told[0], told[2]]), (staff, told)):
+        text = body(client, "/settings/cluster").split('id="watching-title"')[1]
+        assert re.findall(r'<a href="([^"]+)"', text.split("</section>")[0]) == links
+        for link in links:
+            assert client.get(link).status_code == 200
