@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from cluster.wording import told
 from jobs.amounts import UNKNOWN, size
@@ -149,7 +149,7 @@ def clean_up(one: Facts) -> Sentences:
 
 def rebalance(one: Facts) -> Sentences:
     facts = {**one["facts"], "oldest": duration(one["facts"]["oldest"])}
-    facts["fits"] = ", ".join(facts["fits"][:5]) or _("no node")
+    facts["fits"] = ", ".join(facts["fits"][:5])
     what = _("Let more nodes take the jobs that need %(need)s.") % facts
     why = ngettext(
         "%(queued)s job waits, the oldest for %(oldest)s, for %(fits)s alone, while %(idle)s slots "
@@ -158,6 +158,14 @@ def rebalance(one: Facts) -> Sentences:
         "are free elsewhere.",
         facts["queued"],
     )
+    if not facts["fits"]:
+        why = ngettext(
+            "%(queued)s job waits, the oldest for %(oldest)s, and no node that takes work fits, "
+            "while %(idle)s slots are free.",
+            "%(queued)s jobs wait, the oldest for %(oldest)s, and no node that takes work fits, "
+            "while %(idle)s slots are free.",
+            facts["queued"],
+        )
     effect = _(
         "Give the tag to more nodes if they have what it stands for, or submit with a wider need."
     )
@@ -207,8 +215,12 @@ WORDS: dict[str, Callable[[Facts], Sentences]] = {
     "resume": resume,
     "right_size": right_size,
 }
-REASONS = {
-    "few_jobs": gettext_lazy("%(jobs)s jobs ran in that time; at least %(needed)s are needed."),
+REASONS: dict[str, Any] = {
+    "few_jobs": ngettext_lazy(
+        "%(jobs)s job ran in that time; at least %(needed)s are needed.",
+        "%(jobs)s jobs ran in that time; at least %(needed)s are needed.",
+        "jobs",
+    ),
     "no_nodes": gettext_lazy("No node takes work at the moment."),
     "few_resamples": gettext_lazy(
         "There was time for %(resamples)s resampled histories; at least %(needed)s are needed."
@@ -219,8 +231,10 @@ REASONS = {
     ),
     "no_help": gettext_lazy("Over %(jobs)s jobs one node more would surely gain too little."),
     "needed": gettext_lazy("Over %(jobs)s jobs even %(node)s, the weakest, was needed."),
-    "little_old": gettext_lazy(
-        "%(old)s jobs ended more than %(days)s days ago; below %(needed)s it is not worth it."
+    "little_old": ngettext_lazy(
+        "%(old)s job ended more than %(days)g days ago; below %(needed)s it is not worth it.",
+        "%(old)s jobs ended more than %(days)g days ago; below %(needed)s it is not worth it.",
+        "old",
     ),
     "balanced": gettext_lazy(
         "No drained node could help, and nowhere do %(needed)s jobs or more wait for few nodes "
@@ -229,12 +243,16 @@ REASONS = {
     "few_runs": gettext_lazy(
         "No kind of job ran often enough: %(runs)s times at most; %(needed)s are needed."
     ),
-    "fits": gettext_lazy("What is asked for fits what is used, as far as %(specs)s specs tell."),
+    "fits": ngettext_lazy(
+        "What is asked for fits what is used, as far as %(specs)s spec tells.",
+        "What is asked for fits what is used, as far as %(specs)s specs tell.",
+        "specs",
+    ),
 }
 
 
 def refusal(one: Facts) -> str:
-    return str(REASONS[one["reason"]]) % one["facts"]
+    return str(REASONS[one["reason"]] % one["facts"])
 
 
 def columns(evidence: Facts) -> list[str]:

@@ -45,7 +45,8 @@ def schedule_failing(name: str, facts: Mapping[str, Any]) -> str:
             "The history on its page says what is not good any more: its owner, a function, a "
             "file. Change its work, or bring back what is missing."
         )
-        return f"{found} {_('Then resume it.')}" if facts.get("paused") else found
+        then = _("Then resume it.") if facts.get("paused") else ""
+        return f"{found} {then}".strip()
     if facts.get("last") == "missed":
         return _(
             "The monitor has to run at its times: let it, choose other times, or let it make up "

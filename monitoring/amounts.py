@@ -1,14 +1,19 @@
 """Numbers as a sentence has them: three digits, and a unit that a person would choose."""
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import ngettext_lazy
 
 from jobs.amounts import UNKNOWN, size
 
 WORDS = {
-    gettext_noop("nodes"), gettext_noop("attempts"), gettext_noop("jobs"), gettext_noop("days"),
-    gettext_noop("notices"), gettext_noop("runs"),
-}  # fmt: skip
+    "nodes": ngettext_lazy("node", "nodes", "n"),
+    "attempts": ngettext_lazy("attempt", "attempts", "n"),
+    "jobs": ngettext_lazy("job", "jobs", "n"),
+    "days": ngettext_lazy("day", "days", "n"),
+    "notices": ngettext_lazy("notice", "notices", "n"),
+    "runs": ngettext_lazy("run", "runs", "n"),
+    "slots": ngettext_lazy("slot", "slots", "n"),
+}
 
 
 def number(value: float | None) -> str:
@@ -29,7 +34,8 @@ def length(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s" if whole < 600 else f"{whole // 60} min"
     if whole < 172800:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} {_('d')} {whole % 86400 // 3600} h"
+    days = _("d")
+    return f"{whole // 86400} {days} {whole % 86400 // 3600} h"
 
 
 def amount(value: float | None, unit: str) -> str:
@@ -40,9 +46,13 @@ def amount(value: float | None, unit: str) -> str:
         return length(value)
     if unit == "GB":
         return size(value * 1e9)
-    return f"{number(value)} {named(unit)}".strip()
+    return f"{number(value)} {named(unit, value)}".strip()
 
 
-def named(unit: str) -> str:
-    """The units that are words, in the reader's language."""
-    return _(unit) if unit in WORDS else unit
+def named(unit: str, value: float = 2) -> str:
+    """The units that are words, in the reader's language; one of them, or several."""
+    return str(WORDS[unit] % {"n": one_or_more(value)}) if unit in WORDS else unit
+
+
+def one_or_more(value: float) -> int:
+    return 1 if value == 1 else 2

@@ -17,7 +17,12 @@ from monitoring.metrics import Metric
 WIDTH, HEIGHT = 600, 120
 ROWS = 24  # of the table, and marks that tell their values under the pointer
 RANGES = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
-UNITS = {"0 or 1": "", "processes": "", "jobs/min": gettext_noop("jobs/min"), "1/min": gettext_noop("per min")}
+UNITS = {
+    "0 or 1": "",
+    "processes": "",
+    "jobs/min": gettext_noop("jobs/min"),
+    "1/min": gettext_noop("per min"),
+}
 Column = Sequence[float | None]
 
 

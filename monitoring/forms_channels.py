@@ -59,8 +59,8 @@ class ChannelForm(forms.Form):
         if channel:
             url = self.fields["url"]
             url.required = False
-            now = _("Empty: as it is now (%s).") % targets.masked(channel.url)
-            url.help_text = f"{now} {_('It is a secret, and never shown.')}"
+            words = _("Empty: as it is now (%s). It is a secret, and never shown.")
+            url.help_text = words % targets.masked(channel.url)
         if not admin:
             self.fields["allow_private"].disabled = True
 

@@ -46,7 +46,8 @@ def verdict(s: Standing) -> Verdict:
     up = s.nodes - len(s.offline)
     work = doing(s)
     if not up:
-        return Verdict("bad", f"{_('No node is online.')} {work}", ", ".join(s.offline[:8]))
+        words = _("No node is online.")
+        return Verdict("bad", f"{words} {work}", ", ".join(s.offline[:8]))
     if s.offline or s.quarantined:
         fit = up - len(s.quarantined)
         text = (

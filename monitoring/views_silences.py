@@ -104,6 +104,10 @@ class Row:
         return length(self.rule.hold)
 
     @property
+    def default_hold(self) -> str:
+        return length(self.default.hold)
+
+    @property
     def threshold(self) -> str:
         return alert_words.shown_value(self.rule.name, self.rule.threshold)
 
@@ -152,7 +156,13 @@ def rows(wrong: dict[str, RuleForm]) -> list[Row]:
     changed = {row.rule: row for row in RuleSetting.objects.all()}
     found = []
     for name, rule in rule_settings.read().items():
-        start = {"enabled": rule.enabled, "threshold": rule.threshold, "hold_seconds": rule.hold}
+        start = {"enabled": rule.enabled, "threshold": plainly(rule.threshold),
+                 "hold_seconds": plainly(rule.hold)}  # fmt: skip
         form = wrong.get(name) or RuleForm(initial=start, prefix=name)
         found.append(Row(rule, RULES[name], form, changed.get(name)))
     return found
+
+
+def plainly(value: float | None) -> str:
+    """As a person would type it: 60, not 60.0."""
+    return "" if value is None else f"{value:.12g}"

@@ -44,8 +44,11 @@ def test_texts_are_marked_by_names_that_the_extraction_knows() -> None:
     """Marked by another name, a text is never extracted, and nobody misses its French."""
     for package in SOURCES[:6]:
         for path in (ROOT / package).rglob("*.py"):
-            names = re.findall(r"\bn?p?gettext\w* as (\w+)", path.read_text())
+            text = path.read_text()
+            names = re.findall(r"\bn?p?gettext\w* as (\w+)", text)
             assert set(names) <= {"_"}, path
+            hidden = re.findall(r"\{(?:_|n?p?gettext(?:_lazy)?)\('", text)  # within an f-string
+            assert not hidden, path
 
 
 def test_the_compiled_french_is_of_today(copy: Path) -> None:

@@ -147,7 +147,7 @@ def duration(seconds: float | str | None) -> str:
         return f"{minutes} min {round(seconds) % 60:02d} s"
     if hours < 48:
         return f"{hours} h {minutes % 60:02d} min"
-    return f"{hours // 24} {gettext('d')} {hours % 24} h"
+    return f"{hours // 24} {unit('d')} {hours % 24} h"
 
 
 @register.filter
@@ -171,8 +171,13 @@ def known(value: Any) -> Any:
 
 def relative(seconds: float) -> str:
     """A distance in time in one unit: 12 s, 3 min, 2 h, 5 d."""
-    size_of, unit = next((s, u) for s, u in reversed(STEPS) if abs(seconds) >= s or s == 1)
-    return f"{int(abs(seconds) // size_of)} {gettext('d') if unit == 'd' else unit}"
+    size_of, name = next((s, u) for s, u in reversed(STEPS) if abs(seconds) >= s or s == 1)
+    return f"{int(abs(seconds) // size_of)} {unit(name)}"
+
+
+def unit(name: str) -> str:
+    """Of time: days alone are called otherwise in other languages."""
+    return gettext("d") if name == "d" else name
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -325,4 +326,10 @@ def test_every_kind_of_advice_and_refusal_has_words(now: datetime) -> None:
     assert LEAST_JOBS > 20
     assert set(advice_words.WORDS) == set(advice_words.KINDS)
     with translation.override("fr"):
-        assert all(str(words) for words in advice_words.REASONS.values())
+        facts: dict[str, int] = defaultdict(lambda: 3)
+        for reason in advice_words.REASONS:
+            assert advice_words.refusal({"reason": reason, "facts": facts}), reason
+    one = {"reason": "fits", "facts": {"specs": 1}}
+    assert advice_words.refusal(one).endswith("as far as 1 spec tells.")
+    few = {"reason": "little_old", "facts": {"old": 0, "days": 30.0, "needed": 500}}
+    assert advice_words.refusal(few).startswith("0 jobs ended more than 30 days ago")

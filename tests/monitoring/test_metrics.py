@@ -158,7 +158,7 @@ def test_a_line_has_gaps_where_nobody_looked() -> None:
     assert charts.line(metrics.OF_CLUSTER["ready"], [None, None], 1).path == ""
     found = charts.line(metrics.OF_CLUSTER["ready"], [0, 4, None, 2, None, 1, 1], 4)
     assert found.path == "M42.86 120L128.6 0M471.4 90L557.1 90"
-    assert found.dots == [("300", "60")] and found.last == "1 jobs"
+    assert found.dots == [("300", "60")] and found.last == "1 job"
     assert [charts.ceiling(v) for v in (0, 0.03, 0.9, 1, 3, 7, 21, 100, 2600)] == [
         1, 0.05, 1, 1, 5, 10, 25, 100, 5000,
     ]  # fmt: skip

@@ -7,7 +7,7 @@ import cluster.wording
 class Migration(migrations.Migration):
     dependencies = [
         ("cluster", "0004_reasons_in_any_language"),
-        ("jobs", "0006_failures_have_fingerprints"),
+        ("jobs", "0007_failures_are_counted"),
     ]
 
     operations = [
