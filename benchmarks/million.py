@@ -100,7 +100,7 @@ def make_sweep(number: int, total: int, now: datetime) -> Any:
     return Sweep.objects.create(
         name=f"scene {number}", spec=spec_of(checked.validated_data, now), owner=owner(),
         over={"n": {"range": [0, total]}}, mode="grid", total=total, created_at=now,
-        jobs_after=number * total,
+        jobs_after=number * total, jobs_until=(number + 1) * total,
     )  # fmt: skip
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from jobs import failures
-from jobs.models import Job, JobQuerySet, Kind, State
+from jobs.models import Job, JobQuerySet, Kind, State, Sweep
 from jobs.parameters import BadParameter as BadFilter
 from jobs.parameters import moment
 
@@ -28,9 +28,10 @@ def filtered(params: QueryDict, now: datetime) -> JobQuerySet:
         jobs = with_reason(jobs, reasons, now)
     if kinds := params.getlist("kind"):
         jobs = jobs.filter(spec__kind__in=[kind(word) for word in kinds])
-    for name, lookup in (("sweep", "sweep__in"), ("spec", "spec__in")):
-        if numbers := params.getlist(name):
-            jobs = jobs.filter(**{lookup: [number(name, text) for text in numbers]})
+    if numbers := params.getlist("sweep"):
+        jobs = of_sweeps(jobs, [number("sweep", text) for text in numbers])
+    if numbers := params.getlist("spec"):
+        jobs = jobs.filter(spec__in=[number("spec", text) for text in numbers])
     for name, lookup in (("node", "node__name__in"), ("owner", "owner__username__in")):
         if words := params.getlist(name):
             jobs = jobs.filter(**{lookup: words})
@@ -42,6 +43,18 @@ def filtered(params: QueryDict, now: datetime) -> JobQuerySet:
     if text := params.get("q", "").strip():
         jobs = matching(jobs, text)
     return jobs
+
+
+def of_sweeps(jobs: JobQuerySet, sweeps: list[int]) -> JobQuerySet:
+    """Between their first and last numbers, and by those: else an old sweep's newest jobs would be
+    looked for among all that came after, or a large one's be read to be sorted."""
+    spans = list(
+        Sweep.objects.filter(pk__in=sweeps).order_by().values_list("jobs_after", "jobs_until")
+    )
+    jobs = jobs.annotate(of_sweep=F("sweep") + 0).filter(of_sweep__in=sweeps)  # by no index
+    jobs = jobs.filter(pk__gt=min((after for after, _ in spans), default=0))
+    last = [until for _after, until in spans]
+    return jobs if None in last else jobs.filter(pk__lte=max(last, default=0))
 
 
 def with_reason(jobs: JobQuerySet, words: list[str], now: datetime) -> JobQuerySet:

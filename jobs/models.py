@@ -76,7 +76,8 @@ class Sweep(models.Model):
     over = models.JSONField()
     mode = models.CharField(max_length=4)
     total = models.PositiveIntegerField()
-    jobs_after = models.BigIntegerField(default=0)  # its jobs have larger numbers than this
+    jobs_after = models.BigIntegerField(default=0)  # its jobs have larger numbers than this …
+    jobs_until = models.BigIntegerField(null=True)  # … and no larger ones than that; null: unknown
     created_at = models.DateTimeField()
 
     class Meta:

@@ -80,8 +80,7 @@ def submit_sweep(data: dict[str, Any], owner: Any, now: datetime) -> Sweep:
         spec = spec_of(body, now)
         sweep = Sweep.objects.create(
             name=data.get("name", ""), spec=spec, owner=owner, over=over, mode=mode,
-            total=size(over, mode), created_at=now,
-            jobs_after=Job.objects.order_by("-id").values_list("id", flat=True).first() or 0,
+            total=size(over, mode), created_at=now, jobs_after=newest(),
         )  # fmt: skip
         fixed = body.get("args", {})
         name = body.get("name", "") or sweep.name
@@ -98,8 +97,15 @@ def submit_sweep(data: dict[str, Any], owner: Any, now: datetime) -> Sweep:
             for args in expand(over, mode)
         )  # fmt: skip
         insert_rows(Job, JOB_FIELDS, rows)
+        sweep.jobs_until = newest()
+        sweep.save(update_fields=["jobs_until"])
         wake.call()
     return sweep
+
+
+def newest() -> int:
+    """The largest number that a job has."""
+    return Job.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
 def expand(over: Any, mode: str) -> Iterator[dict[str, Any]]:

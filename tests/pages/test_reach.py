@@ -142,3 +142,29 @@ def test_the_api_goes_on_likewise(page: Client, node: Node, now: datetime) -> No
             path, empty = told[word], empty + (len(found) < 3)
         assert seen == (wanted[::-1] if word == "next" else wanted)
         assert empty > 1  # short pages, which were not the last
+
+
+def test_a_sweep_is_listed_and_acted_on_whatever_came_before_and_after(
+    page: Client, now: datetime
+) -> None:
+    make_job(now)
+    sweep, other = make_sweep(5, now), make_sweep(2, now)
+    make_job(now)
+    numbers = list(sweep.jobs.order_by("-pk").values_list("pk", flat=True))
+    sweep.refresh_from_db()
+    assert (sweep.jobs_after, sweep.jobs_until) == (min(numbers) - 1, max(numbers))
+    for until in (sweep.jobs_until, None):  # null: of a time before it was kept
+        sweep.jobs_until = until
+        sweep.save()
+        response = page.get(f"/jobs?sweep={sweep.pk}")
+        assert [row.job.pk for row in response.context["page"].rows] == numbers
+        found = page.get(f"/api/jobs?sweep={sweep.pk}&sweep={other.pk}").json()["results"]
+        assert len(found) == 7
+    assert page.get("/api/jobs?sweep=999").json()["results"] == []
+    for action, state in (("cancel", "cancelled"), ("requeue", "queued"), ("cancel", "cancelled")):
+        form = {"query": f"sweep={sweep.pk}", "all": "1", "action": action, "confirmed": "1"}
+        page.post("/jobs/bulk", form)
+        assert set(sweep.jobs.values_list("state", flat=True)) == {state}
+    page.post("/jobs/bulk", {**form, "action": "delete"})
+    assert not sweep.jobs.exists()
+    assert Job.objects.count() == 4
