@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,15 +5,10 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
+from tests.browser import walker
 from tests.browser.walker import Walker
 from tests.factories import make_user
-
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-dev-shm-usage", "--window-size=1280,900"]  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,14 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    if not BROWSER or not DRIVER:
+    driver = walker.chromium(tmp_path_factory.mktemp("chromium"))
+    if driver is None:
         pytest.skip("no chromium with its driver here: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     yield driver
     driver.quit()
 
@@ -50,9 +39,9 @@ def walk(chromium: webdriver.Chrome, live_server: LiveServer, chief: User) -> It
     """A browser at our door; what it complains about fails the test."""
     chromium.execute_cdp_cmd("Network.clearBrowserCookies", {})
     chromium.get_log("browser")
-    walker = Walker(chromium, live_server.url)
-    walker.narrow(1280)
-    yield walker
+    found = Walker(chromium, live_server.url)
+    found.narrow(1280)
+    yield found
     complaints = [
         entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"
     ]

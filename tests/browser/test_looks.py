@@ -10,6 +10,8 @@ from monitoring.models import Alert, Channel
 from schedules.models import Schedule
 from tests.browser.lived_in import world
 from tests.browser.walker import Walker
+from tests.factories import make_node
+from tests.pages.rows import make_ended, write
 
 WIDTHS = (1280, 1024, 768, 375)
 
@@ -77,3 +79,13 @@ def test_nothing_sticks_out_and_every_word_can_be_read(
     finally:
         walk.theme("")
     assert bad == []
+
+
+def test_a_console_has_room_for_many_lines(walk: Walker, chief: User) -> None:
+    now = timezone.now()
+    job = make_ended(now, make_node("pi-1"), "failed", error="boom", owner=chief)
+    write(job, b"".join(b"line %d\n" % number for number in range(60)))
+    walk.sign_in()
+    walk.go(f"/jobs/{job.pk}")
+    walk.wait("line 59", "#console")
+    assert walk.find(".console-box").rect["height"] > 400

@@ -2,14 +2,33 @@
 
 import base64
 import os
+import shutil
 from pathlib import Path
 
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver import Chrome
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--disable-dev-shm-usage", "--window-size=1280,900"]  # fmt: skip
+
+
+def chromium(profile: Path) -> Chrome | None:
+    """A browser; None where there is none."""
+    if not BROWSER or not DRIVER:
+        return None
+    options = ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in [*FLAGS, f"--user-data-dir={profile}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return Chrome(options=options, service=Service(DRIVER))
 
 
 class Walker:
@@ -64,10 +83,10 @@ class Walker:
     def escape(self) -> None:
         self.find("body").send_keys(Keys.ESCAPE)
 
-    def sign_in(self, name: str = "chief") -> None:
+    def sign_in(self, name: str = "chief", password: str = "a long password") -> None:
         self.go("/login")
         self.fill("#id_username", name)
-        self.fill("#id_password", "a long password")
+        self.fill("#id_password", password)
         self.click("button.button-first")
         self.wait_path("/")
         self.wait("Dashboard")
