@@ -71,7 +71,7 @@ def add_totals(now: datetime) -> None:
         seconds = 0.5 * count
         for counter in (found.cluster, found.nodes[node]):
             counter.update({f"attempts_{outcome}_total": count, "runs_total": count,
-                            "run_seconds_total": seconds})  # type: ignore[dict-item]  # fmt: skip
+                            "run_seconds_total": seconds})  # fmt: skip
         found.cluster[f"jobs_{outcome}_total"] += count
     found.waits = found.runs = [0.5] * found.cluster["runs_total"]
     newest = Attempt.objects.aggregate(newest=Max("pk"))["newest"] or 0

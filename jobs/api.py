@@ -63,8 +63,8 @@ class ByReach(ByKey):
     def paginate_queryset(self, jobs: Any, request: Request, view: Any = None) -> list[Any] | None:
         cursor, params = self.decode_cursor(request), request.query_params
         names = {name for name in filters.NAMES if params.getlist(name)} - {"state"}
-        position = cursor.position if cursor else None
-        key = int(position) if position and position.isdigit() else None
+        position = str(cursor.position or "") if cursor else ""
+        key = int(position) if position.isdigit() else None
         if not reach.led(names):
             if cursor and cursor.reverse:
                 self.end = reach.end_after(key or 0)
@@ -74,7 +74,7 @@ class ByReach(ByKey):
                 self.end = reach.newest(key).end(states)
                 within = {"pk__gte": self.end}
             jobs = jobs if self.end is None else jobs.filter(**within)
-        page = super().paginate_queryset(jobs, request, view)
+        page: list[Any] | None = super().paginate_queryset(jobs, request, view)
         more = self.has_previous if cursor and cursor.reverse else self.has_next
         self.cut = self.end is not None and not more
         return page
@@ -89,7 +89,7 @@ class ByReach(ByKey):
         """On from where it looked last, in the direction of this page."""
         if not self.cut or reverse != bool(self.cursor and self.cursor.reverse):
             return None
-        return self.encode_cursor(Cursor(0, reverse, str(self.end)))
+        return self.encode_cursor(Cursor(0, reverse, self.end))
 
 
 def job_context() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from django.db import connection
 from django.db.models import Count, OuterRef, Subquery
 
 from jobs import tally
@@ -77,16 +78,19 @@ def finished(counts: dict[int, dict[str, int]]) -> dict[int, datetime]:
 def ended(spans: Sequence[tuple[datetime, datetime]]) -> list[dict[str, int]]:
     """How many jobs ended within each span, its end included, by state: one statement by the index.
 
-    Written out, since making 72 queries into one takes the ORM longer than the database needs.
+    With one part that is planned once and run for each: 72 parts of their own take PostgreSQL
+    longer to plan than to run.
     """
-    part = (
-        "SELECT %s, %s, count(*) FROM jobs_job"
-        " WHERE state = %s AND finished_at > %s AND finished_at <= %s"
-    )
     asked = [(place, state.value) for place in range(len(spans)) for state in FINAL_STATES]
     values = [value for place, state in asked
-              for value in (place, state, state, *map(moment, spans[place]))]  # fmt: skip
+              for value in (place, state, *map(moment, spans[place]))]  # fmt: skip
+    rows = ", ".join(["(%s, %s, %s, %s)"] * len(asked))
+    kind = "timestamp with time zone" if connection.vendor == "postgresql" else "text"
+    sql = f"""WITH asked (place, word, since, until) AS (VALUES {rows})
+        SELECT place, word, (SELECT count(*) FROM jobs_job WHERE state = word
+        AND finished_at > CAST(since AS {kind}) AND finished_at <= CAST(until AS {kind}))
+        FROM asked"""  # noqa: S608
     found = [{state.value: 0 for state in FINAL_STATES} for _ in spans]
-    for place, state, count in select(" UNION ALL ".join([part] * len(asked)), values):
+    for place, state, count in select(sql, values):
         found[int(place)][state] = count
     return found

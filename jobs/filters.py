@@ -53,8 +53,8 @@ def of_sweeps(jobs: JobQuerySet, sweeps: list[int]) -> JobQuerySet:
     )
     jobs = jobs.annotate(of_sweep=F("sweep") + 0).filter(of_sweep__in=sweeps)  # by no index
     jobs = jobs.filter(pk__gt=min((after for after, _ in spans), default=0))
-    last = [until for _after, until in spans]
-    return jobs if None in last else jobs.filter(pk__lte=max(last, default=0))
+    last = [until for _after, until in spans if until is not None]
+    return jobs.filter(pk__lte=max(last, default=0)) if len(last) == len(spans) else jobs
 
 
 def with_reason(jobs: JobQuerySet, words: list[str], now: datetime) -> JobQuerySet:

@@ -18,11 +18,11 @@ NEWEST = 25_000  # jobs of each state
 class Number(NamedTuple):
     """So many; more: at least, since not all were looked at."""
 
-    count: int
+    jobs: int
     more: bool = False
 
     def __str__(self) -> str:
-        return f"{self.count}+" if self.more else str(self.count)
+        return f"{self.jobs}+" if self.more else str(self.jobs)
 
 
 def led(names: Collection[str]) -> bool:

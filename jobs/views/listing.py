@@ -125,12 +125,13 @@ def key(params: QueryDict, name: str) -> int | None:
 def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime, near: Near) -> Page:
     """Fifty jobs, newest first, from the key on that the URL names."""
     before, after = key(params, "before"), key(params, "after")
+    end: int | None = None
     if after is not None:
         end = None if led(params) else reach.end_after(after)
         within = {"pk__gt": after, "pk__lte": end}
     else:
         far = None if led(params) else near() if before is None else reach.newest(before)
-        end = far and far.end(chosen_states(params))
+        end = far.end(chosen_states(params)) if far else None
         within = {"pk__lt": before, "pk__gte": end}
     part = with_parts(jobs).filter(**{name: pk for name, pk in within.items() if pk is not None})
     found = list(part.order_by("-id" if after is None else "id")[: PAGE + 1])
@@ -138,11 +139,10 @@ def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime, near: Near) -> 
     cut = end is not None and len(found) < PAGE
     on = end if cut else found[-1].pk if full or (found and end is not None) else None
     ids = [job.pk for job in found]
+    newer, older = ids[0] if ids and before is not None else None, on
     if after is not None:
         found.reverse()
         newer, older = on, ids[0] if ids else after + 1
-    else:
-        newer, older = ids[0] if ids and before is not None else None, on
     return Page(
         rows=rows_of(found, now, fleet.views(busy())),
         older=older,
@@ -205,7 +205,7 @@ def total(found: dict[str, Number], params: QueryDict) -> Number:
     """How many jobs match in all, out of the counts by state."""
     chosen = [state for state in params.getlist("state") if state in found] or list(found)
     return Number(
-        sum(found[state].count for state in chosen), any(found[state].more for state in chosen)
+        sum(found[state].jobs for state in chosen), any(found[state].more for state in chosen)
     )
 
 

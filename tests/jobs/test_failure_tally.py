@@ -26,7 +26,7 @@ def looked_up(start: datetime) -> dict[str, Any]:
     """Fingerprint -> all that a group tells, from the rows."""
     found: dict[str, Any] = {}
     for attempt in Attempt.objects.filter(fingerprint__isnull=False, finished_at__gte=start):
-        told = found.setdefault(attempt.fingerprint, defaultdict(Counter))
+        told = found.setdefault(str(attempt.fingerprint), defaultdict(Counter))
         told["attempts"][""] += 1
         told["jobs"][attempt.job_id] = 1
         told["nodes"][attempt.node_id] += 1
@@ -71,7 +71,7 @@ def check(now: datetime) -> None:
         # One that was requeued has forgotten it.
         if job.failure or job.state == "failed":
             assert last and job.failure == last.fingerprint
-            by_state[job.failure][job.state] += 1
+            by_state[str(job.failure)][job.state] += 1
     for digest in {*Attempt.objects.values_list("fingerprint", flat=True)} - {None}:
         known = {state: n for state, n in failure_tally.by_state([str(digest)]).items() if n}
         assert known == by_state[str(digest)]

@@ -107,7 +107,7 @@ def test_the_nodes_say_whether_to_look_at_the_machine_or_at_the_code(
 ) -> None:
     nodes = [failures.Share(n, f"n{n}", count) for n, count in enumerate(counts)]
     example = Attempt(outcome=outcome)
-    group = failures.Group("0" * 16, sum(counts), now, now, example, nodes=nodes)
+    group = failures.Group("0" * 16, sum(counts), 1, now, example, nodes=nodes)
     with translation.override("en"):
         assert failures.whose_fault(group, in_all) == words
 
