@@ -270,12 +270,14 @@ class StandingPlacer(Placer):
             reached = race.heap[0][0] - race.began if race.heap else 0.0
             window = WIDER * max(reached, race.ordered[0], LATE)
         race.passes, race.began, race.heap = self.passes, self.now, []
+        free_at = self.free_at
         while not race.heap:
             race.limit = limit = self.now + window
             near = race.order[: bisect.bisect_right(race.ordered, window)]
-            scores = map(add, map(self.free_at.__getitem__, near), race.ordered)
-            found = zip(scores, near, strict=True)
-            race.heap = [(score, place, 0) for score, place in found if score < limit]
+            race.heap = [
+                (score, place, 0) for place, last in zip(near, race.ordered, strict=False)
+                if (score := free_at[place] + last) < limit
+            ]  # fmt: skip
             window *= 2.0
         heapq.heapify(race.heap)
         return race.heap[0]
