@@ -1,13 +1,14 @@
 """Running totals: each attempt is counted once, whenever it ends and whenever somebody looks."""
 
 import random
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
 
 from cluster.models import Node
 from jobs.models import Attempt, Job
-from monitoring import totals
+from monitoring import samples, snapshot, totals
 from monitoring.models import Totals
 from tests.factories import make_job, make_node
 
@@ -115,3 +116,33 @@ def test_a_second_monitor_adds_nothing_twice(now: datetime) -> None:
     counted(now)
     stale = Totals.objects.filter(pk=1, attempt=old.attempt, moved_at=old.moved_at)
     assert stale.update(attempt=0) == 0
+
+
+def test_a_nodes_last_day_is_the_difference_of_its_totals(now: datetime) -> None:
+    node, job = make_node(), make_job(now, max_attempts=9)
+    assert totals.ended_on(node.pk, now) is None  # nobody has looked yet
+
+    def end(hours: float, *outcomes: str) -> datetime:
+        at = now + timedelta(hours=hours)
+        for outcome in outcomes:
+            close(open_attempt(job, at), outcome, at, "queued")
+            job.refresh_from_db()
+        samples.keep(snapshot.read(at), at)
+        return at
+
+    end(0)
+    end(1, "failed")
+    at = end(2, "lost", "failed")
+    young = totals.ended_on(node.pk, at)
+    assert young is not None  # of a node that is not a day old: since it was seen first
+    assert (young.since, young.until) == (now, at)
+    assert young.by_outcome == {"failed": 2, "lost": 1}
+    then = end(6)
+    for hours in (6.02, 20):  # on the way, the samples of a minute are made
+        end(hours)
+    at = end(30, "succeeded", "timed_out")
+    told = totals.ended_on(node.pk, at)
+    assert told and told.since == then
+    rows = Attempt.objects.filter(finished_at__gt=told.since, finished_at__lte=told.until)
+    assert told.by_outcome == Counter(rows.values_list("outcome", flat=True))
+    assert totals.ended_on(node.pk, at + timedelta(minutes=2)) is None  # nobody looks any more
