@@ -1,5 +1,6 @@
 """`manage.py replay`: the last days' jobs, or made-up ones, through strategies and fleets."""
 
+import gc
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -104,7 +105,11 @@ class Command(BaseCommand):
     def runs(self, work: Iterable[tuple[str, Iterable[Work]]], scene: Scene) -> Iterator[Row]:
         for name, jobs in work:
             started = time.perf_counter()
-            outcome = replay(jobs, replace(scene, strategy=name))
+            gc.disable()  # millions of tuples, no cycle: looking for one takes an eighth of the time
+            try:
+                outcome = replay(jobs, replace(scene, strategy=name))
+            finally:
+                gc.enable()
             yield name, outcome, time.perf_counter() - started
 
 
