@@ -105,7 +105,7 @@ class Command(BaseCommand):
     def runs(self, work: Iterable[tuple[str, Iterable[Work]]], scene: Scene) -> Iterator[Row]:
         for name, jobs in work:
             started = time.perf_counter()
-            gc.disable()  # millions of tuples, no cycle: looking for one takes an eighth of the time
+            gc.disable()  # many tuples, no cycle: looking for one takes an eighth of the time
             try:
                 outcome = replay(jobs, replace(scene, strategy=name))
             finally:
