@@ -11,6 +11,7 @@ row, each adds rows of its own. `thin` sums them up, and makes days of the hours
 import json
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
@@ -85,14 +86,18 @@ def note(attempts: Collection[int]) -> None:
     """Count attempts that were closed just now; those of them that failed have their mark."""
     if not attempts:
         return
-    among = "= ANY(%s)" if postgres() else "IN (SELECT value FROM json_each(%s))"
     ids = list(attempts) if postgres() else json.dumps(list(attempts))
+    with connection.cursor() as cursor:
+        cursor.execute(noting(), [ids, ids])
+
+
+@cache
+def noting() -> str:
+    among = "= ANY(%s)" if postgres() else "IN (SELECT value FROM json_each(%s))"
     here = f"FROM jobs_attempt AS a WHERE a.id {among} AND a.fingerprint IS NOT NULL"
     again = f"""FROM jobs_attempt AS a JOIN jobs_attempt AS b ON b.id = {earlier("a")}
         WHERE a.id {among} AND a.number > 1 AND a.fingerprint IS NOT NULL"""
-    sql = add(ATTEMPTS, attempt("a", "1", "1", here), attempt("b", "0", "-1", again))
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [ids, ids])
+    return add(ATTEMPTS, attempt("a", "1", "1", here), attempt("b", "0", "-1", again))
 
 
 def sqlite_triggers() -> dict[str, str]:

@@ -48,13 +48,17 @@ def filtered(params: QueryDict, now: datetime) -> JobQuerySet:
 def of_sweeps(jobs: JobQuerySet, sweeps: list[int]) -> JobQuerySet:
     """Between their first and last numbers, and by those: else an old sweep's newest jobs would be
     looked for among all that came after, or a large one's be read to be sorted."""
-    spans = list(
-        Sweep.objects.filter(pk__in=sweeps).order_by().values_list("jobs_after", "jobs_until")
+    return between(jobs, list(Sweep.objects.filter(pk__in=sweeps)))
+
+
+def between(jobs: JobQuerySet, sweeps: list[Sweep]) -> JobQuerySet:
+    by_no_index = jobs.annotate(of_sweep=F("sweep") + 0)
+    jobs = by_no_index.filter(
+        of_sweep__in=[sweep.pk for sweep in sweeps],
+        pk__gt=min((sweep.jobs_after for sweep in sweeps), default=0),
     )
-    jobs = jobs.annotate(of_sweep=F("sweep") + 0).filter(of_sweep__in=sweeps)  # by no index
-    jobs = jobs.filter(pk__gt=min((after for after, _ in spans), default=0))
-    last = [until for _after, until in spans if until is not None]
-    return jobs.filter(pk__lte=max(last, default=0)) if len(last) == len(spans) else jobs
+    last = [sweep.jobs_until for sweep in sweeps if sweep.jobs_until is not None]
+    return jobs.filter(pk__lte=max(last)) if last and len(last) == len(sweeps) else jobs
 
 
 def with_reason(jobs: JobQuerySet, words: list[str], now: datetime) -> JobQuerySet:

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from jobs import counts, lifecycle
 from jobs.cells import cell
+from jobs.filters import between
 from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, State, Sweep
 from jobs.terminal import plain
 from jobs.views.access import attachment, demand, may_change, name_of
@@ -67,7 +68,7 @@ def sweep_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = sweep_context(request, sweep)
     only = request.GET.get("state", "")
     after = key(request.GET, "after") or 0
-    jobs = sweep.jobs.filter(pk__gt=max(after, sweep.jobs_after)).order_by("id")
+    jobs = between(Job.objects.filter(pk__gt=after), [sweep]).order_by("id")
     if only in State.values:
         jobs = jobs.filter(state=only)
     # Numbers first, from the index alone: a large sweep's rows are not read to be sorted.
