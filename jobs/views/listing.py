@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth import get_user_model
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -95,7 +96,9 @@ def selected(params: QueryDict, now: datetime) -> JobQuerySet:
     if age := AGES.get(params.get("age", "")):
         jobs = jobs.filter(created_at__gte=now - age[0])
     if start := ended_since(params, now):
-        jobs = jobs.filter(state__in=FINAL_STATES, finished_at__gte=start)
+        # By no index of its own: what ended since then would all be read to be sorted.
+        end = Coalesce("finished_at", "finished_at")
+        jobs = jobs.annotate(end=end).filter(state__in=FINAL_STATES, end__gte=start)
     if tags := set(params.getlist("tag")):
         needs = Need.objects.values_list("id", "body")
         jobs = jobs.filter(need__in=[pk for pk, body in needs if tags & set(body.get("tags", ()))])
@@ -219,12 +222,15 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
         whole = numbers(without(plain, "state"), now, near) if params.get("reason") else by
     except BadFilter as bad:
         problem, jobs, whole = f"{bad.field}: {bad}", Job.objects.none(), by
+    whole_total = total(whole, params)
+    if whole_total == Number(0):
+        jobs = Job.objects.none()  # rather than look for them
     page = page_of(jobs, params, now, near)
     context = {
         "page": page,
         "newest": page.newest,
         "chips": state_chips(by, params),
-        "total": total(whole, params),
+        "total": whole_total,
         "reach": reach.NEWEST,
         "problem": problem,
         "query": plain.urlencode(),
