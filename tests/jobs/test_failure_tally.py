@@ -119,6 +119,18 @@ def test_a_job_that_fails_again_in_the_same_way_is_one_job(now: datetime) -> Non
 
 
 @pytest.mark.django_db
+def test_a_job_whose_earlier_attempt_is_deleted_still_counts(now: datetime) -> None:
+    node, job = make_node(), make_job(now, max_attempts=3)
+    for _ in range(3):
+        fail(now, open_one(job, now, node))
+    for number in (2, 1):
+        job.attempts.get(number=number).delete()
+        check(now)
+    [group] = failures.groups(failures.since(1, now))
+    assert (group.count, group.jobs, group.failed) == (1, 1, 1)
+
+
+@pytest.mark.django_db
 def test_a_requeued_job_is_no_longer_failed_and_forgets_why(now: datetime) -> None:
     node, jobs = make_node(), [make_job(now) for _ in range(3)]
     fail(now, *(open_one(job, now, node) for job in jobs))
