@@ -217,8 +217,9 @@ class StandingPlacer(Placer):
         for place, ends in self.booked.items():
             view = self.views[place]
             view.ends, view.placed = ends, 0
-            heapq.heapify(ends)
-            self.settle(view)
+            if place in self.used:
+                heapq.heapify(ends)
+            self.changed(view)
         self.booked.clear()
         for view, need, expected, end in self.longer:
             view.lengthen(need, expected, end)
