@@ -63,16 +63,18 @@ WATCHING = (
     "/live/beats", "/alerts", "/alerts?state=open", "/alerts?state=resolved&severity=critical",
     "/alerts?rule=hot_node&subject={node}", "/alerts?rule=overload", "/alerts?before={old_alert}",
     "/live/alerts", "/alerts/{alert}", "/live/alerts/{alert}", "/alerts/silences",
-    "/alerts/rules", "/recommendations", "/settings/channels", "/live/channels",
+    "/alerts/rules", "/recommendations",
+    "/recommendations?strategy=round_robin&nodes=0&days=7", "/settings/channels", "/live/channels",
     "/settings/channels/{channel}", "/live/channels/{channel}", "/settings/channels/deliveries",
     "/settings/channels/deliveries?state=failed", "/settings/channels/deliveries?state=queued",
     "/settings/channels/deliveries?channel={channel}", "/metrics", "/api/metrics",
     "/api/metrics?from={day_ago}", "/api/metrics?from={month_ago}",
     "/api/metrics?node={node}&from={week_ago}", "/api/alerts", "/api/alerts?state=open",
-    "/api/alerts?rule=overload", "/api/alerts/{alert}", "/api/alerts/rules", "/api/silences",
+    "/api/alerts?rule=overload", "/api/alerts/{alert}", "/api/alerts/rules",
+    "/api/alerts/rules/hot_node", "/api/silences", "/api/silences/{silence}",
     "/api/silences?active=true", "/api/maintenance", "/api/monitoring/channels",
-    "/api/monitoring/channels/{channel}/deliveries", "/api/cluster/optimize", "/healthz",
-    "/readyz",
+    "/api/monitoring/channels/{channel}", "/api/monitoring/channels/{channel}/deliveries",
+    "/api/cluster/optimize", "/healthz", "/readyz",
 )  # fmt: skip
 SCHEDULES = (
     "/schedules", "/live/schedules", "/schedules/{schedule}", "/live/schedules/{schedule}",
@@ -82,7 +84,8 @@ SCHEDULES = (
 REST = (
     "/docs", "/api/schema", "/password", "/admin/", "/admin/jobs/job/", "/admin/jobs/attempt/",
     "/admin/jobs/event/", "/admin/jobs/sweep/", "/admin/cluster/node/",
-    "/admin/monitoring/channel/", "/admin/monitoring/delivery/",
+    "/admin/monitoring/channel/", "/admin/monitoring/delivery/", "/admin/monitoring/alert/",
+    "/admin/monitoring/silence/", "/admin/schedules/schedule/", "/admin/schedules/run/",
 )  # fmt: skip
 PAGES = (*CORE, *JOBS_LISTS, *WORK, *FAILURES, *NODES, *WATCHING, *SCHEDULES, *REST)
 OF_FAILING = (
@@ -101,7 +104,7 @@ def places() -> dict[str, Any]:
 
     from jobs import failures
     from jobs.models import Attempt, Job, Sweep
-    from monitoring.models import Alert, Channel
+    from monitoring.models import Alert, Channel, Silence
     from schedules.models import Schedule
 
     sweep = Sweep.objects.order_by("pk")[million.SWEEPS // 2]
@@ -115,6 +118,7 @@ def places() -> dict[str, Any]:
         "failed": Job.objects.filter(state="failed").latest("pk").pk,
         "queued": Job.objects.filter(state="queued").latest("pk").pk,
         "attempt": Attempt.objects.get(job=job).pk, "alert": alert, "old_alert": alert - 10_000,
+        "silence": Silence.objects.values_list("pk", flat=True).first(),
         "channel": Channel.objects.values_list("pk", flat=True).first(),
         "schedule": Schedule.objects.values_list("pk", flat=True).first(),
         "shown": "newest=1&known=" + quote(" ".join(f"{pk}.{state}" for pk, state in shown)),

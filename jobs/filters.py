@@ -51,11 +51,12 @@ def of_sweeps(jobs: JobQuerySet, sweeps: list[int]) -> JobQuerySet:
     return between(jobs, list(Sweep.objects.filter(pk__in=sweeps)))
 
 
-def between(jobs: JobQuerySet, sweeps: list[Sweep]) -> JobQuerySet:
+def between(jobs: JobQuerySet, sweeps: list[Sweep], after: int = 0) -> JobQuerySet:
+    """after: of those with larger numbers; of two such limits SQLite would go by one, any one."""
     by_no_index = jobs.annotate(of_sweep=F("sweep") + 0)
     jobs = by_no_index.filter(
         of_sweep__in=[sweep.pk for sweep in sweeps],
-        pk__gt=min((sweep.jobs_after for sweep in sweeps), default=0),
+        pk__gt=max(after, min((sweep.jobs_after for sweep in sweeps), default=0)),
     )
     last = [sweep.jobs_until for sweep in sweeps if sweep.jobs_until is not None]
     return jobs.filter(pk__lte=max(last)) if last and len(last) == len(sweeps) else jobs

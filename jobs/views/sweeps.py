@@ -68,7 +68,7 @@ def sweep_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = sweep_context(request, sweep)
     only = request.GET.get("state", "")
     after = key(request.GET, "after") or 0
-    jobs = between(Job.objects.filter(pk__gt=after), [sweep]).order_by("id")
+    jobs = between(Job.objects.all(), [sweep], after).order_by("id")
     if only in State.values:
         jobs = jobs.filter(state=only)
     # Numbers first, from the index alone: a large sweep's rows are not read to be sorted.
