@@ -141,7 +141,8 @@ def start() -> Any:
     user.is_staff = user.is_superuser = True  # who may see all pages
     user.save()
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
-    warm()  # this and what follows as the web server does
+    client.handler.load_middleware()  # this and what follows as the web server does
+    warm()
     gc.collect()
     gc.freeze()
     return client
