@@ -71,7 +71,7 @@ class ByReach(ByKey):
                 within = {"pk__lte": self.end}
             else:
                 states = [filters.ALIASES.get(word, word) for word in params.getlist("state")]
-                self.end = reach.newest(key).end(states)
+                self.end = reach.newest(reach.NEWEST, key).end(states)
                 within = {"pk__gte": self.end}
             jobs = jobs if self.end is None else jobs.filter(**within)
         page: list[Any] | None = super().paginate_queryset(jobs, request, view)

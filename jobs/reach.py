@@ -12,7 +12,8 @@ from django.db.models import Count
 from jobs.models import Job, JobQuerySet, State
 from jobs.rows import select
 
-NEWEST = 25_000  # jobs of each state
+NEWEST = 25_000  # jobs of each state that are looked at for a page's rows …
+COUNTED = 10_000  # … and for its counts
 
 
 class Number(NamedTuple):
@@ -45,12 +46,12 @@ class Reach:
         return max((self.oldest[state] for state in chosen if state in self.oldest), default=None)
 
 
-def newest(before: int | None = None) -> Reach:
+def newest(most: int, before: int | None = None) -> Reach:
     """before: of the jobs with smaller numbers. One statement, by the index of states."""
     below = "" if before is None else "AND id < %s"
     part = (
         f"SELECT '{{}}', (SELECT id FROM jobs_job WHERE state = '{{}}' {below}"  # noqa: S608
-        f" ORDER BY id DESC LIMIT 1 OFFSET {NEWEST - 1})"
+        f" ORDER BY id DESC LIMIT 1 OFFSET {most - 1})"
     )
     sql = " UNION ALL ".join(part.format(state.value, state.value) for state in State)
     rows = select(sql, [] if before is None else [before] * len(State))

@@ -125,7 +125,7 @@ def key(params: QueryDict, name: str) -> int | None:
     return int(text) if text.isdigit() and len(text) < 19 else None
 
 
-def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime, near: Near) -> Page:
+def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
     """Fifty jobs, newest first, from the key on that the URL names."""
     before, after = key(params, "before"), key(params, "after")
     end: int | None = None
@@ -133,7 +133,7 @@ def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime, near: Near) -> 
         end = None if led(params) else reach.end_after(after)
         within = {"pk__gt": after, "pk__lte": end}
     else:
-        far = None if led(params) else near() if before is None else reach.newest(before)
+        far = None if led(params) else reach.newest(reach.NEWEST, before)
         end = far.end(chosen_states(params)) if far else None
         within = {"pk__lt": before, "pk__gte": end}
     part = with_parts(jobs).filter(**{name: pk for name, pk in within.items() if pk is not None})
@@ -177,6 +177,10 @@ def numbers(params: QueryDict, now: datetime, near: Near) -> dict[str, Number]:
     return reach.by_state(selected(params, now), near())
 
 
+def counted() -> reach.Reach:
+    return reach.newest(reach.COUNTED)
+
+
 def kept_numbers(params: QueryDict, now: datetime) -> dict[str, int] | None:
     names, start = given(params), ended_since(params, now)
     if not names:
@@ -215,7 +219,7 @@ def total(found: dict[str, Number], params: QueryDict) -> Number:
 @require_safe
 def jobs_page(request: HttpRequest) -> HttpResponse:
     now, params, problem = timezone.now(), request.GET, ""
-    near: Near = cache(reach.newest)  # read once, if at all
+    near = cache(counted)  # read once, if at all
     by, plain = {state.value: Number(0) for state in State}, without(params, "before", "after")
     try:
         jobs, by = selected(params, now), numbers(without(plain, "state", "reason"), now, near)
@@ -225,7 +229,7 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
     whole_total = total(whole, params)
     if whole_total == Number(0):
         jobs = Job.objects.none()  # rather than look for them
-    page = page_of(jobs, params, now, near)
+    page = page_of(jobs, params, now)
     context = {
         "page": page,
         "newest": page.newest,
@@ -266,7 +270,7 @@ def live_jobs(request: HttpRequest) -> HttpResponse:
     shown = list(with_parts(Job.objects.filter(pk__in=ids)).order_by("-id"))
     moved = [job for job in shown if job.state in OPEN_STATES or known[str(job.pk)] != job.state]
     newest = key(params, "newest") or 0
-    by = numbers(without(plain, "state", "reason"), now, reach.newest)
+    by = numbers(without(plain, "state", "reason"), now, counted)
     fresh = 0
     if "before" not in params and "after" not in params:
         fresh = selected(plain, now).filter(pk__gt=newest)[: MOST_NEWS + 1].count()

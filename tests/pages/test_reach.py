@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that looks at four jobs of each state alone, and pages by three."""
     monkeypatch.setattr(reach, "NEWEST", 4)
+    monkeypatch.setattr(reach, "COUNTED", 4)
     monkeypatch.setattr("jobs.views.listing.PAGE", 3)
 
 
