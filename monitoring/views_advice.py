@@ -22,7 +22,7 @@ from monitoring.fleets import weakest, with_one_more, without
 from monitoring.models import Change
 from monitoring.replay import replay
 
-TRIED = 3_000  # jobs, the newest, of a replay on the page
+TRIED = 1_000  # jobs, the newest, of a replay that somebody waits for
 WIDTH, LINE = 300, 26  # of a chart, in its own units
 
 
