@@ -17,7 +17,8 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 PROGRAMS = (
-    "throughput", "latency", "efficiency", "depth", "pages", "failing", "placement", "idle", "soak",
+    "throughput", "latency", "efficiency", "depth", "pages", "failing", "placement", "fleet",
+    "idle", "soak",
 )  # fmt: skip
 VARIANTS = {"failing": ["pages", "--failing"]}  # of programs
 WITHOUT_DATABASE = ("placement",)
