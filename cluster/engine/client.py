@@ -271,10 +271,10 @@ class Engine:
         if self.link is None or now - self.checked_at < CHECK_SECONDS:
             return
         if now - self.checked_at > 2 * self.config.pulse_seconds + CHECK_SECONDS:
-            self.woken_at = now  # we were asleep; do not blame the nodes for the silence
+            self.woken_at = now  # we were asleep: our own port could not answer
         self.checked_at = now
         Task(self.link.look_for_nodes, self.config.ping_seconds)
-        Task(self.link.check_presence, 5 * self.config.pulse_seconds, self.woken_at)
+        Task(self.link.check_presence, 5 * self.config.pulse_seconds)
         for bundle in self.desk.to_cancel(now):
             Task(self.link.stop_job, bundle)
         self.desk.give_up_untracked(now)

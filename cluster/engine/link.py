@@ -45,7 +45,7 @@ class Link(Finding, Sending, Answers):
         self.incoming = incoming
         self.heard_at: dict[str, float] = {}
         self.reasons: dict[str, str] = {}  # why a node was dropped
-        self.heard_ourselves_at = time.monotonic()
+        self.heard_ourselves_at = self.looked_at = self.awake_since = time.monotonic()
         self.may_listen: Any = None
         self.prepare_finding()
         self.prepare_sending()
@@ -178,9 +178,16 @@ class Link(Finding, Sending, Answers):
             self.delete_node(node)
             self.knock_soon(node.ip_addr)
 
-    def check_presence(self, limit: float, awake_since: float, task: Any = None) -> Steps:
-        """Drop the silent. awake_since: we ourselves were asleep before that."""
+    def check_presence(self, limit: float, task: Any = None) -> Steps:
+        """Drop the silent; not for a silence in which we ourselves were asleep.
+
+        Called twice a second. This thread finds out by itself that it slept: what the caller knew
+        when it asked for this is old by now, if it slept in between.
+        """
         now = time.monotonic()
+        if now - self.looked_at > limit / 2:
+            self.awake_since = now
+        self.looked_at = now
         for ip, node in list(self._nodes.items()):
             if not node.clusters:
                 if now - self.met_at.setdefault(ip, now) > SETUP_SECONDS:
@@ -188,7 +195,7 @@ class Link(Finding, Sending, Answers):
                     self.hold(node)
                     self.forget(ip)
                 continue
-            silent = now - max(self.heard_at.get(ip, 0.0), awake_since)
+            silent = now - max(self.heard_at.get(ip, 0.0), self.awake_since)
             if silent > limit:
                 self.drop(node, reasons.silent(silent))
             elif silent > limit / 2:
