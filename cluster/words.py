@@ -50,7 +50,10 @@ def stored(words: str) -> Stored:
 def kept(value: Any) -> Any:
     if isinstance(value, Words):
         return stored(value)
-    return value[:MOST] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # Neither halves of a character nor zero bytes: no page and no database takes them.
+    return value[:MOST].replace("\0", "?").encode("utf-8", "replace").decode()
 
 
 def is_stored(found: Any) -> bool:

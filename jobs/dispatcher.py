@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
 
 from cluster import nodes
+from cluster.engine import reasons
 from cluster.engine.events import (
     BundleEnded,
     BundleGone,
@@ -133,8 +134,8 @@ def write_alone(event: Event, engine: Carrier, desk: Desk, now: datetime) -> Non
             raise
         logger.exception("set aside: %r", event)
         if isinstance(event, BundleEnded):
-            reason = "its answer could not be recorded"
-            write_news([BundleGone(event.bundle, event.address, reason)], engine, desk, now)
+            gone = BundleGone(event.bundle, event.address, reasons.NOT_RECORDED)
+            write_news([gone], engine, desk, now)
 
 
 def write_news(events: list[Event], engine: Carrier, desk: Desk, now: datetime) -> None:
@@ -182,7 +183,7 @@ def rescue(engine: Carrier, desk: Desk, now: datetime) -> int:
     for bundle, address in bundles.items():
         logger.warning("bundle %d on %s is long overdue; given up", bundle, address)
         engine.cancel(bundle)
-        desk.events.append(BundleGone(bundle, address, "no answer long after its time limit"))
+        desk.events.append(BundleGone(bundle, address, reasons.LONG_OVERDUE))
     return len(bundles)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 
-from jobs import submit
-from jobs.models import Job, Sweep
+from cluster.words import Words, gettext_noop
+from jobs import catalog, submit
+from jobs.models import File, Job, Sweep
 
 # The one check there is. It is part of the API's edge, and made of values alone.
 from jobs.serializers import SweepIn, check_job
@@ -30,6 +31,21 @@ def check(what: str, body: Any) -> dict[str, Any]:
             "over": [message % {"total": f"{total:,}", "most": f"{MOST_JOBS:,}"}]
         })  # fmt: skip
     return data
+
+
+def missing(what: str, body: Any) -> Words | None:
+    """What it names and is not there any more, in Words: the commonest reason by far."""
+    spec = body if what == Schedule.What.JOB else body.get("spec")
+    if not isinstance(spec, dict):
+        return None
+    function, files = spec.get("function"), spec.get("files")
+    if isinstance(function, str) and catalog.find(function) is None:
+        return Words(gettext_noop("No function %(name)s in tasks/."), name=function)
+    for name, digest in files.items() if isinstance(files, dict) else ():
+        if not File.objects.filter(pk=str(digest)).exists():
+            text = gettext_noop("%(name)s: no such file here; upload it to /api/files first.")
+            return Words(text, name=name)
+    return None
 
 
 def start(what: str, data: dict[str, Any], owner: Any, now: datetime) -> Job | Sweep:

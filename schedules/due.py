@@ -113,7 +113,8 @@ def submit(schedule: Schedule, now: datetime) -> Job | Sweep:
     try:
         data = bodies.check(schedule.what, schedule.body)
     except ValidationError as error:
-        raise Refused(bodies.first_error(error)) from None
+        why = bodies.missing(schedule.what, schedule.body) or bodies.first_error(error)
+        raise Refused(why) from None
     data["name"] = data.get("name") or schedule.name
     with transaction.atomic():  # so that a failure in there can be noted out here
         if blocking and schedule.overlap == Schedule.Overlap.CANCEL:

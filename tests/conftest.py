@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 from django.conf import settings
+from django.utils import translation
 
 
 def pytest_configure() -> None:
@@ -30,8 +31,9 @@ def now() -> datetime.datetime:
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
-    """Each test has nodes and specs of its own."""
+    """Each test has nodes, specs and a language of its own."""
     from jobs import api, dispatcher
 
     api.recent.good_until = 0.0
     dispatcher.body_of.cache_clear()
+    translation.deactivate()  # a page in French leaves it behind

@@ -184,12 +184,14 @@ class Finding:
             return False
         self.unanswered[ip] = 0
         if info["version"] != DISPY_VERSION:
-            self.desk.trouble(ip, reasons.other_dispy(info["version"], DISPY_VERSION))
+            trouble = reasons.other_dispy(info["version"], DISPY_VERSION)
         elif not self.knows_secret(info):
-            self.desk.trouble(ip, reasons.OTHER_SECRET)
+            trouble = reasons.OTHER_SECRET
         else:
             self.met_at.setdefault(ip, time.monotonic())
             return True
+        if ip not in self._nodes:  # anybody can say this in the name of a node that works
+            self.desk.trouble(ip, trouble)
         return False
 
     def on_ping(self, info: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 
+from cluster.engine.hearsay import MOST_NAME, clean
 from cluster.words import Words
 from cluster.words import gettext_noop as _
 
@@ -26,6 +27,8 @@ UNKNOWN_THERE = Words(_("the node does not know it"))
 DISPY_LOST = Words(_("dispy lost it"))
 DISPY_CANCELLED = Words(_("dispy cancelled it"))
 CANCELLED_BEFORE = Words(_("cancelled before it was sent"))
+NOT_RECORDED = Words(_("its answer could not be recorded"))
+LONG_OVERDUE = Words(_("no answer long after its time limit"))
 NOBODY_ANSWERS = Words(_("nobody answers for it after the restart"))
 
 
@@ -47,11 +50,12 @@ def hangs(port: int, ours: int) -> Words:
 
 def other_dispy(theirs: object, ours: str) -> Words:
     text = _("runs dispy %(theirs)s, but %(ours)s is needed on every machine")
-    return Words(text, theirs=str(theirs), ours=ours)
+    return Words(text, theirs=clean(str(theirs), MOST_NAME), ours=ours)
 
 
 def works_for(place: object) -> Words:
-    return Words(_("works for another dispatcher, at %(place)s"), place=str(place))
+    text = _("works for another dispatcher, at %(place)s")
+    return Words(text, place=clean(str(place), MOST_NAME))
 
 
 def unreachable(error: OSError, port: int) -> Words:

@@ -103,7 +103,7 @@ def timetable(now: datetime, owner: User) -> None:
     rows: list[dict[str, Any]] = [
         {"outcome": "missed", "until": now - timedelta(days=9)},
         {"outcome": "overlap", "reason": "job 12"},
-        {"outcome": "refused", "reason": "function: No function montecarlo.gone."},
+        {"outcome": "refused", "reason": "No function montecarlo.gone."},
         {"outcome": "started", "job_id": make_ended(now, Node.objects.all()[0]).pk},
     ]
     for number, row in enumerate(rows):

@@ -20,7 +20,7 @@ from cluster.models import Node
 from cluster.placement import Need, NodeView, Placer
 from cluster.words import Words
 from jobs import lease
-from monitoring import alert_words, looks
+from monitoring import alert_words, alerts, looks
 from monitoring.models import Alert
 from tests.factories import NOW, hold_lease, make_node, make_user
 from tests.monitoring.watched import well, with_node
@@ -94,6 +94,22 @@ def test_what_a_machine_says_is_cut() -> None:
     assert found.endswith("but 4.15.2 is needed on every machine")
     nodes.troubled("pi-1", "y" * 10_000, NOW)
     assert Node.objects.get().trouble == "y" * wording.LONGEST
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "trouble",
+    [reasons.other_dispy("\ud800\0", "4.15.2"), Words("is %(what)s", what="x\udfff\0y")],
+)
+def test_what_no_page_and_no_database_takes_is_not_kept(client: Client, trouble: str) -> None:
+    node = make_node("pi-1", address="pi-1", last_seen_at=NOW)
+    nodes.troubled("pi-1", trouble, NOW)
+    client.force_login(make_user())
+    for path in ("/nodes", "/nodes/pi-1", "/api/cluster/nodes", "/api/cluster/health"):
+        assert client.get(path).status_code == 200
+    snapshot = with_node(well(), "pi-1", online=False, trouble=Node.objects.get().trouble)
+    alerts.judge(snapshot, snapshot.at)
+    assert node.pk and Alert.objects.get(rule="node_down").facts
 
 
 def test_a_breaker_says_why_in_words() -> None:

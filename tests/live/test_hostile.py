@@ -108,6 +108,18 @@ def test_pickles_that_run_code_are_refused_on_both_ports(
     assert not marker.exists()
 
 
+def test_a_lie_in_a_nodes_name_does_not_put_it_out_of_work(
+    rig: Rig, pair: tuple[Driver, Agent]
+) -> None:
+    driver, agent = pair
+    pong = {"ip_addr": agent.address, "port": rig.port + 1, "sign": "0" * 40, "auth": b"x" * 40}
+    for version in ("0.1", "\ud800\0", "4.15.2"):
+        pong["version"] = version
+        throw(rig.address(1), rig.port, frame(b"PONG:" + pickle.dumps(pong)))
+    driver.none_of("NodeTrouble", 1)
+    still_works(driver, agent)
+
+
 def test_a_node_with_the_secret_cannot_run_code_either(
     rig: Rig, pair: tuple[Driver, Agent]
 ) -> None:

@@ -155,7 +155,7 @@ def test_what_could_not_start_and_what_was_late_are_found(alice: User, now: date
     due.run(now + HOUR)
     [one] = failing(now + HOUR)
     assert (one.last, one.in_a_row, one.paused) == ("refused", 1, False)
-    assert one.reason.startswith("function: No function montecarlo.gone")
+    assert one.reason.startswith("No function montecarlo.gone")
     for hour in range(2, 11):
         due.run(now + hour * HOUR)
     schedule.refresh_from_db()

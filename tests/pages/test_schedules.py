@@ -281,3 +281,21 @@ def test_what_became_of_a_time_is_told_in_the_readers_language(
         french = text_of(page.get(path, headers={"accept-language": "fr"}))
         assert "tous les emplacements" in french and str(taken) not in french, path
         assert str(taken) in text_of(page.get(path)), path
+
+
+def test_what_is_gone_is_told_in_the_readers_language(
+    page: Client, alice: User, now: datetime
+) -> None:
+    spec = {"kind": "function", "function": "montecarlo.gone"}
+    command = {"kind": "command", "command": "true", "files": {"a.csv": "sha256:0"}}
+    for what, body, english, other in (
+        ("job", spec, "No function montecarlo.gone in tasks/.", "Pas de fonction montecarlo.gone"),
+        ("sweep", {"spec": command, "over": {"n": [1]}}, "a.csv: no such file", "a.csv : pas de"),
+    ):
+        schedule = make_schedule(alice, now, what)
+        Schedule.objects.filter(pk=schedule.pk).update(what=what, body=body)
+        due.run(now + timedelta(hours=1))
+        path = f"/schedules/{schedule.pk}"
+        french = text_of(page.get(path, headers={"accept-language": "fr"}))
+        assert other in french and english not in french
+        assert english in text_of(page.get(path))

@@ -137,7 +137,7 @@ def test_a_body_that_is_not_valid_any_more_is_told_and_does_not_come_back_at_onc
     Schedule.objects.update(body={"kind": "function", "function": "montecarlo.gone"})
     assert [due.run(now + 2 * HOUR) for _call in range(3)] == [1, 0, 0]
     schedule = again(schedule)
-    assert schedule.last_error.startswith("function: No function montecarlo.gone")
+    assert schedule.last_error.startswith("No function montecarlo.gone")
     assert outcomes(schedule) == ["started", "refused"]
     assert Job.objects.get().state == State.QUEUED  # nothing is cancelled for what cannot start
     assert schedule.next_at == now + 3 * HOUR
