@@ -153,11 +153,15 @@ def too_small(need: Need, node: NodeView) -> Words | None:
 
 
 def short_of_memory(need: Need, node: NodeView) -> Words | None:
-    left = node.memory_left if need.memory_mb else None
-    if left is None or left >= (need.memory_mb or 0) * MEGABYTE:
+    if not lacks_memory(need, node):
         return None
     text = gettext_noop("%(free)s MB of memory free, %(needed)s MB needed")
-    return Words(text, free=max(0, left) // MEGABYTE, needed=need.memory_mb)
+    return Words(text, free=max(0, node.memory_left or 0) // MEGABYTE, needed=need.memory_mb)
+
+
+def lacks_memory(need: Need, node: NodeView) -> bool:
+    left = node.memory_left if need.memory_mb else None
+    return left is not None and left < (need.memory_mb or 0) * MEGABYTE
 
 
 def short_of_slots(need: Need, node: NodeView) -> Words | None:
@@ -340,9 +344,27 @@ class Placer:
             node = self.nodes[place]
             expected = seconds(node.id)
             race.lasts[place] = GUESS_SECONDS / node.speed if expected is None else expected
-        race.heap = [(self.free_at[place] + race.lasts[place], place, 0) for place in places]
+        scored = [
+            (self.free_for(race.need, place) + race.lasts[place], place, 0) for place in places
+        ]
+        race.heap = [entry for entry in scored if entry[0] < math.inf]
         heapq.heapify(race.heap)
         return race
+
+    def free_for(self, need: Need, place: int) -> float:
+        """When the node has room for such a job; infinite where nothing that is known of ends."""
+        at, node = self.free_at[place], self.nodes[place]
+        if need.slots == 1 and not need.memory_mb:
+            return at
+        missing = need.slots - node.free
+        if missing <= 0 and lacks_memory(need, node):
+            missing = 1  # at the soonest
+        return max(at, self.end_of(node, missing)) if missing > 0 else at
+
+    def end_of(self, node: Any, count: int) -> float:
+        """When so many more of its slots are free."""
+        ends = node.ends if count == 1 else sorted(node.ends)
+        return ends[min(count, len(ends)) - 1] if ends else math.inf
 
     def sift(self, tests: Sequence[Test], need: Need) -> tuple[list[int], dict[str, Stored]]:
         """The places of the nodes that pass, and why the others do not."""
@@ -373,11 +395,12 @@ class Placer:
 
     def soonest(self, race: Race) -> Entry | None:
         """As best, where it is looked ahead: thousands of times in a pass."""
-        heap, lasts, free_at = race.heap, race.lasts, self.free_at
+        heap, lasts, free_at, need = race.heap, race.lasts, self.free_at, race.need
+        asks_more = need.slots > 1 or need.memory_mb  # than a slot
         while heap:
             entry = heap[0]
             place = entry[1]
-            score = free_at[place] + lasts[place]
+            score = (self.free_for(need, place) if asks_more else free_at[place]) + lasts[place]
             if score == entry[0]:
                 return entry
             if score < race.limit:

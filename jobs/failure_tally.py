@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from jobs.models import State
+from jobs.models import JobTally, State
 from jobs.rows import marks, moment, select, when
 
 KEEP = timedelta(hours=48)  # by the hour; a day that ended earlier is one number
@@ -143,12 +143,14 @@ def postgres_triggers() -> dict[str, tuple[str, str]]:
 
 def install(**_: Any) -> None:
     """After each migrate: a table that was rebuilt has lost its triggers. Counts anew then."""
+    if JobTally._meta.db_table not in connection.introspection.table_names():
+        return  # migrated back, to before there were any
     known = "SELECT tgname FROM pg_trigger"
     if not postgres():
         known = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
     with transaction.atomic(), connection.cursor() as cursor:
         there = {name for (name,) in select(known)}
-        for statement in statements():
+        for statement in statements(there):
             cursor.execute(statement, [])
         names = postgres_triggers() if postgres() else sqlite_triggers()
         if not (there.issuperset(names) and anything_failed()):
@@ -166,7 +168,8 @@ def count_anew() -> None:
         cursor.execute(add(JOBS, job("a", "1", "FROM jobs_job AS a")), [])
 
 
-def statements() -> list[str]:
+def statements(there: set[str]) -> list[str]:
+    """there: triggers. On PostgreSQL to make one waits for all writers, and they for it."""
     if not postgres():
         found = [f"CREATE UNIQUE INDEX IF NOT EXISTS {table}_cell ON {table} ({key})"
                  for table, key in KEYS.items()]  # fmt: skip
@@ -177,10 +180,12 @@ def statements() -> list[str]:
     for name, (event, body) in postgres_triggers().items():
         found += [
             f"CREATE OR REPLACE FUNCTION jobs_{name}() RETURNS trigger LANGUAGE plpgsql AS $$"
-            f" BEGIN {body}; RETURN NULL; END $$",
-            f"CREATE OR REPLACE TRIGGER {name} {event} FOR EACH STATEMENT"
-            f" EXECUTE FUNCTION jobs_{name}()",
+            f" BEGIN {body}; RETURN NULL; END $$"
         ]
+        if name not in there:
+            found.append(
+                f"CREATE TRIGGER {name} {event} FOR EACH STATEMENT EXECUTE FUNCTION jobs_{name}()"
+            )
     return found
 
 

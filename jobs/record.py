@@ -110,7 +110,7 @@ def fold(event: News, mine: dict[int, Standing], folded: Folded, now: datetime) 
         folded.closings += lost(mine, event.reason, event.never_started)
         return
     if event.text is None:
-        folded.closings += lost(mine, event.error or "the runner died without an answer")
+        folded.closings += lost(mine, event.error)
         return
     try:
         message = loads(event.text)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from jobs.models import Tally
 from jobs.rows import marks, select
 
 MANY = 16  # rows of one slot, worth summing up
@@ -27,6 +28,7 @@ ADD = f"""INSERT INTO jobs_tally (id, slot, count) VALUES ({NEW}, {NEW}, 1)
     ON CONFLICT (id) DO UPDATE SET count = count + 1;"""
 TAKE = f"UPDATE jobs_tally SET count = count - 1 WHERE id = {OLD};"
 SQLITE = [
+    "DELETE FROM jobs_tally",
     "CREATE INDEX IF NOT EXISTS tally_slot ON jobs_tally (slot)",
     f"CREATE TRIGGER IF NOT EXISTS job_inserted AFTER INSERT ON jobs_job BEGIN {ADD} END",
     f"""CREATE TRIGGER IF NOT EXISTS job_moved AFTER UPDATE OF state ON jobs_job
@@ -45,6 +47,8 @@ MOVED = f"""SELECT slot, sum(change) FROM (SELECT {slot("")} AS slot, 1 AS chang
     GROUP BY 1 HAVING sum(change) <> 0"""
 BEFORE, AFTER = "OLD TABLE AS before", "NEW TABLE AS after"
 POSTGRES = [
+    "LOCK TABLE jobs_job IN SHARE ROW EXCLUSIVE MODE",  # as making a trigger does: nobody writes
+    "DELETE FROM jobs_tally",
     "CREATE INDEX IF NOT EXISTS tally_slot ON jobs_tally (slot)",
     FUNCTION.format(name="inserted", rows=COUNTED.format(sign="", table="after")),
     FUNCTION.format(name="deleted", rows=COUNTED.format(sign="-", table="before")),
@@ -62,10 +66,11 @@ COMPACT = """WITH many AS (SELECT slot FROM jobs_tally GROUP BY 1 HAVING count(*
 
 
 def install(**_: Any) -> None:
-    """After each migrate: a table that was rebuilt has lost its triggers."""
+    """After each migrate: a table that was rebuilt has lost its triggers. Counts anew."""
+    if Tally._meta.db_table not in connection.introspection.table_names():
+        return  # migrated back, to before there was any
     statements = POSTGRES if connection.vendor == "postgresql" else SQLITE
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM jobs_tally")
         for statement in statements:
             cursor.execute(statement)
 

@@ -265,6 +265,8 @@ class StandingPlacer(Placer):
             self.free_at = list(map(max, self.ends, late))
         if not race.order:
             return None
+        if race.need.slots > 1 or race.need.memory_mb:
+            return self.look_at_all(race)
         if race.passes == self.passes:
             window = 1.2 * (race.limit - self.now)
         else:  # what was chosen last is still the first in the heap
@@ -282,6 +284,19 @@ class StandingPlacer(Placer):
             window *= 2.0
         heapq.heapify(race.heap)
         return race.heap[0]
+
+    def look_at_all(self, race: StandingRace) -> Entry | None:
+        """For a job that asks for more than a slot: when it has that, `free_at` does not say."""
+        race.passes, race.limit = self.passes, math.inf
+        ready = ((self.free_for(race.need, place), place) for place in race.order)
+        race.heap = [
+            (at + race.lasts[place], place, 0) for at, place in ready if at < math.inf
+        ]  # fmt: skip
+        heapq.heapify(race.heap)
+        return race.heap[0] if race.heap else None
+
+    def end_of(self, node: StandingView, count: int) -> float:
+        return max(super().end_of(node, count), self.now + node.late)
 
     def at_once(self, race: StandingRace) -> Entry | None:
         """The best entry of those that can take the job now, left where it is."""

@@ -27,7 +27,7 @@ from cluster.engine.inbox import Inbox
 from cluster.engine.names import Names
 from node.fixes import DISPY_VERSION
 
-DIED = "the runner died without an answer"
+STOPPED = "it was stopped on the node before it could answer"
 CANCEL_AGAIN_SECONDS = 1.0
 UNTRACKED_SECONDS = 5.0  # in flight for us, but not for dispy
 AUDITS_SHARE = 10  # a tenth of the nodes are asked at once
@@ -266,4 +266,4 @@ class Desk:
 
 def last_line(text: Any) -> str:
     lines = str(text or "").strip().splitlines()
-    return lines[-1][:500] if lines else DIED
+    return lines[-1][:500] if lines else STOPPED

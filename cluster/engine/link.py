@@ -190,7 +190,7 @@ class Link(Finding, Sending, Answers):
         self.looked_at = now
         for ip, node in list(self._nodes.items()):
             if not node.clusters:
-                if now - self.met_at.setdefault(ip, now) > SETUP_SECONDS:
+                if now - max(self.met_at.setdefault(ip, now), self.awake_since) > SETUP_SECONDS:
                     self.desk.trouble(ip, reasons.NEVER_SET_UP)
                     self.hold(node)
                     self.forget(ip)

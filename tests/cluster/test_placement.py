@@ -1,4 +1,5 @@
 import heapq
+import math
 import random
 from collections import Counter
 from dataclasses import replace
@@ -195,6 +196,18 @@ def test_the_chosen_has_the_lowest_score(nodes: list[NodeView], need: Need, name
         assert any(never(need, view) is None for view in nodes)
 
 
+def room_in(view: NodeView, need: Need) -> float:
+    """Seconds until it has the slots and the memory, by what is known of what runs there."""
+    left = view.memory_left
+    missing = need.slots - view.free
+    if missing <= 0 and left is not None and left < (need.memory_mb or 0) * 2**20:
+        missing = 1
+    if missing <= 0:
+        return 0.0
+    ends = [0.0, *sorted(view.ends)][: missing + 1]
+    return max(ends) if view.ends else math.inf
+
+
 def plainly(nodes: list[NodeView], need: Need, strategy: str, seconds: Any, avoid: Any) -> Any:
     """What Placer.place is to do, without its heaps: look at every node, take the best."""
     tests = BEFORE_SLOTS if strategy in FORESEEING else TESTS
@@ -203,6 +216,11 @@ def plainly(nodes: list[NodeView], need: Need, strategy: str, seconds: Any, avoi
         view.ends += [GUESS_SECONDS / view.speed] * (view.busy - len(view.ends))
         heapq.heapify(view.ends)
     scores = {node.name: STRATEGIES[strategy](node, seconds(node.id)) for node in fits}
+    if strategy in FORESEEING:
+        for view in fits:
+            lasts = scores[view.name] - view.free_in()
+            scores[view.name] = lasts + room_in(view, need)
+        fits = [node for node in fits if scores[node.name] < math.inf]
     if not fits:
         return None
     best = min(fits, key=lambda node: (node.id == avoid, scores[node.name], node.name))
@@ -259,6 +277,25 @@ def test_the_choices_are_those_of_looking_at_every_node_each_time(
         seconds = times[spec].__getitem__
         mine = placer.place(need, name, seconds, spec, avoid)
         assert (mine and (mine.node.name, mine.now)) == plainly(copies, need, name, seconds, avoid)
+
+
+def test_a_job_of_two_slots_goes_where_two_are_free_rather_than_to_wait_for_a_better_one() -> None:
+    nodes = [NodeView(1, "a", "a", 4, busy=3, ends=[9.0] * 3), NodeView(2, "b", "b", 2, speed=0.5)]
+    choice = Placer(nodes).place(Need(slots=2), "earliest_finish", {1: 1.0, 2: 2.0}.__getitem__)
+    assert choice and (choice.node.name, choice.now) == ("b", True)
+    nodes[1].busy, nodes[1].ends = 2, [20.0, 20.0]
+    choice = Placer(nodes).place(Need(slots=2), "earliest_finish", {1: 1.0, 2: 2.0}.__getitem__)
+    assert choice and (choice.node.name, choice.now) == ("a", False)
+
+
+def test_a_job_goes_where_its_memory_is_free() -> None:
+    full = NodeView(1, "a", "a", 4, busy=1, ends=[9.0], memory_free=10 * 2**20)
+    roomy = NodeView(2, "b", "b", 4, memory_free=900 * 2**20)
+    others = NodeView(3, "c", "c", 4, memory_free=10 * 2**20)  # used by what is not ours
+    need, seconds = Need(memory_mb=600), {1: 1.0, 2: 2.0, 3: 1.0}.__getitem__
+    choice = Placer([full, roomy, others]).place(need, "earliest_finish", seconds)
+    assert choice and (choice.node.name, choice.now) == ("b", True)
+    assert Placer([others]).place(need, "earliest_finish", seconds) is None
 
 
 def test_a_look_ahead_asks_each_node_once_and_then_only_the_one_it_gave_a_job(

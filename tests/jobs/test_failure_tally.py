@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobs import cleanup, failure_tally, failures, lifecycle
+from jobs import cleanup, failure_tally, failures, lifecycle, tally
 from jobs.models import Attempt, AttemptTally, Job, JobTally, Sweep
 from tests.factories import make_job, make_node, make_sweep, make_user
 from tests.fakes import FakeEngine
@@ -253,3 +253,22 @@ def test_a_database_of_before_gets_its_counts_by_migrate(now: datetime) -> None:
     check(now)
     Job.objects.all().delete()
     check(now)
+
+
+@pytest.mark.django_db
+def test_a_migrate_beside_a_dispatcher_waits_for_no_writer() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        failure_tally.install()
+    made = [query["sql"] for query in captured if "CREATE TRIGGER" in query["sql"]]
+    assert bool(made) == (connection.vendor == "sqlite")  # whose writers wait for anything
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("module", [tally, failure_tally])
+def test_a_database_migrated_back_to_before_there_were_counts_is_left_alone(
+    module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection.introspection, "table_names", lambda *_: ["jobs_job"])
+    with CaptureQueriesContext(connection) as captured:
+        module.install()
+    assert not captured.captured_queries

@@ -83,6 +83,7 @@ def test_an_engine_that_slept_does_not_blame_its_nodes(rig: Rig) -> None:
     driver.process.send_signal(signal.SIGSTOP)
     time.sleep(7)
     driver.process.send_signal(signal.SIGCONT)
+    driver.none_of("NodeGone", 1)
     assert driver.answer(bundle)["ended"][0]["stdout"]["text"] == "through\n"
     driver.none_of("NodeGone", 1)
 
