@@ -172,9 +172,8 @@ def node_down(s: SnapshotLike) -> Iterator[Reading]:
             facts = {"never": True, "trouble": stored(node.trouble)}
             yield Reading(node.name, holds=long, since=node.added_at, facts=facts)
         else:
-            silent = max(0.0, (s.at - node.last_seen_at).total_seconds())
             facts = {"trouble": stored(node.trouble)}
-            yield Reading(node.name, silent, facts, True, min(s.at, node.last_seen_at))
+            yield Reading(node.name, None, facts, True, min(s.at, node.last_seen_at))
 
 
 def per_node(

@@ -133,7 +133,6 @@ TABLE = [
         "node_down",
         "warning",
         looks.node_down,
-        unit="s",
         hold=12,
         clear_hold=20,
         consequence_of=("dispatcher_silent", "nodes_down"),

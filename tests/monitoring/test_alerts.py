@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from monitoring import alerts, rule_settings, silences
 from monitoring.models import Alert, AlertState
+from monitoring.rules import RULES
 from tests.factories import NOW
 from tests.monitoring.watched import FakeNode, FakeSnapshot, lose, well, with_node
 
@@ -149,6 +150,12 @@ def test_two_nodes_lost_far_apart_are_two_alerts(sent: Sent) -> None:
     run(without("pi-1"), 10, 200)
     run(lambda moment: lose(without("pi-1")(moment), at(205), "pi-2"), 210, 300)
     assert states() == ["node_down pi-1: firing", "node_down pi-2: firing"]
+
+
+def test_a_node_that_is_down_has_no_length_that_would_stand_still(sent: Sent) -> None:
+    run(without("pi-2"), 8, 4000)
+    [alert] = Alert.objects.all()
+    assert (alert.started_at, alert.value, RULES["node_down"].unit) == (at(0), None, "")
 
 
 def test_nothing_is_written_when_nothing_changes(sent: Sent) -> None:
