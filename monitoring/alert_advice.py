@@ -52,6 +52,12 @@ def schedule_failing(name: str, facts: Mapping[str, Any]) -> str:
             "The monitor has to run at its times: let it, choose other times, or let it make up "
             "for what it missed (“missed: once”)."
         )
+    if facts.get("sweep"):
+        return _(
+            "Open the jobs of its last sweep that failed: their output says why. A sweep counts "
+            "as failed from one failed job on; requeue those alone. If it is the work itself, "
+            "repair it or pause the schedule until it is repaired; if it is a node, drain that."
+        )
     return _(
         "Open the job that failed last: its output says why. If it is the work itself, repair it "
         "or pause the schedule until it is repaired; if it is a node, drain that."

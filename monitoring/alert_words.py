@@ -37,7 +37,7 @@ TITLES = {
     "overload": gettext_lazy("The cluster is overloaded"),
     "no_free_slot": gettext_lazy("No slot has been free for long"),
     "success_falling": gettext_lazy("More jobs fail than before"),
-    "schedule_failing": gettext_lazy("A schedule brings nothing"),
+    "schedule_failing": gettext_lazy("A schedule is failing"),
     "database_growing": gettext_lazy("The database will fill the disk"),
     "undelivered_notices": gettext_lazy("Notices do not arrive"),
 }
@@ -233,25 +233,36 @@ def success_falling(name: str, value: float | None, facts: Mapping[str, Any]) ->
 
 
 def schedule_failing(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
-    count, named = int(value or 1), {"name": plain(facts["name"]), "count": int(value or 1)}
+    count = int(value or 1)
+    named: dict[str, Any] = {"name": plain(facts["name"]), "count": count}
     if facts["last"] == "refused":
         text = _("The schedule “%(name)s” could not start its work: %(why)s")
         if facts.get("paused"):
             text = _("The schedule “%(name)s” could not start its work, and paused itself: %(why)s")
         return text % {"why": plain(told(facts["why"])), **named}
+    if facts.get("more"):
+        named["count"] = _("at least %d") % count
     if facts["last"] == "missed":
         text = ngettext(
             "The schedule “%(name)s” left its last time out: nobody was there.",
-            "The last %(count)d times of the schedule “%(name)s” brought nothing; the latest was "
-            "left out, since nobody was there.",
+            "The schedule “%(name)s” failed %(count)s times in a row, the last time because nobody "
+            "was there.",
             count,
         )
-        return text % named
-    text = ngettext(
-        "The last run of the schedule “%(name)s” failed.",
-        "The last %(count)d times of the schedule “%(name)s” brought nothing; the latest failed.",
-        count,
-    )
+    elif facts.get("sweep"):
+        text = ngettext(
+            "Jobs of the last sweep of the schedule “%(name)s” failed.",
+            "The schedule “%(name)s” failed %(count)s times in a row, the last time because jobs "
+            "of its sweep failed.",
+            count,
+        )
+    else:
+        text = ngettext(
+            "The last run of the schedule “%(name)s” failed.",
+            "The schedule “%(name)s” failed %(count)s times in a row, the last time because its "
+            "job failed.",
+            count,
+        )
     return text % named
 
 
@@ -327,6 +338,9 @@ def schedule_links(facts: Mapping[str, Any]) -> list[Link]:
         found.append(Link(label, reverse("schedule", args=[pk])))
     if job := facts.get("job"):
         found.append(Link(_("job %d, the last that failed") % job, reverse("job", args=[job])))
+    if sweep := facts.get("sweep"):
+        label = _("the jobs of sweep %d that failed") % sweep
+        found.append(jobs_link(label, sweep=str(sweep), state="failed"))
     return found
 
 

@@ -16,6 +16,7 @@ from monitoring.rules import Key, Rule, find
 
 ECHO = timedelta(minutes=10)  # a cause that is over may be seen in what looks back
 CHANGED = 0.1  # of a value, to be worth a write
+NAMING = ("job", "sweep")  # facts that are numbers, and name what their page links to
 PATIENCE = 1.5  # holds: where two nodes were lost, a third may follow
 OPEN_TO_PEOPLE = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
 
@@ -152,11 +153,11 @@ def differs(old: float | None, new: float | None) -> bool:
 
 
 def words_of(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the numbers: they move all the time."""
+    """Without the numbers that count: they move all the time."""
     return {
         name: value
         for name, value in facts.items()
-        if isinstance(value, bool) or not isinstance(value, int | float)
+        if name in NAMING or isinstance(value, bool) or not isinstance(value, int | float)
     }
 
 

@@ -1,4 +1,4 @@
-"""Schedules whose last times brought nothing: what the rule schedule_failing looks at."""
+"""Schedules whose last times failed: what the rule schedule_failing looks at."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MOST_RUNS = 20  # of one schedule, the newest, that are looked at
 MOST = 50  # schedules that are told of
 OVER = timedelta(days=1)  # a schedule without a further time is told of for so long
 
-NOTHING = ("refused", "missed", "failed")  # such a time brought nothing
+BAD = ("refused", "missed", "failed")  # such a time failed; a sweep from one failed job on
 NOT_YET = ("overlap", "open", "cancelled")  # says nothing, either way: see the one before
 
 
@@ -26,35 +26,43 @@ class Time:
     at: datetime
     reason: str = ""
     job: int | None = None
+    sweep: int | None = None
 
 
 @dataclass(frozen=True)
 class Failing:
-    """A schedule whose newest times brought nothing, so many in a row."""
+    """A schedule whose newest times failed, so many in a row."""
 
     id: int
     name: str
     in_a_row: int  # MOST_RUNS at most
-    last: str  # of NOTHING: what became of the newest of them
+    last: str  # of BAD: what became of the newest of them
     since: datetime  # when the first of them was seen to
+    at: datetime  # and the newest
     reason: str = ""  # why it was refused
-    job: int | None = None  # the newest that failed
+    job: int | None = None  # the newest that failed, if it was a job
+    sweep: int | None = None  # if it was a sweep
     paused: bool = False  # by itself, after it was refused too often
+    more: bool = False  # as far back as anybody looked
 
 
 def judge(pk: int, name: str, paused: bool, times: Iterable[Time]) -> Failing | None:
     """`times`: the newest first."""
-    bad = list[Time]()
-    for one in times:
-        if one.outcome in NOTHING:
+    looked_at, bad = list(times), list[Time]()
+    more = len(looked_at) >= MOST_RUNS
+    for one in looked_at:
+        if one.outcome in BAD:
             bad.append(one)
         elif one.outcome not in NOT_YET:
+            more = False
             break
     if not bad:
         return None
-    job = next((one.job for one in bad if one.outcome == "failed" and one.job), None)
+    last, first = bad[0], bad[-1]
+    failed = next((one for one in bad if one.outcome == "failed"), Time("", last.at))
     return Failing(
-        pk, name, len(bad), bad[0].outcome, bad[-1].at, bad[0].reason, job, paused
+        id=pk, name=name, in_a_row=len(bad), last=last.outcome, since=first.at, at=last.at,
+        reason=last.reason, job=failed.job, sweep=failed.sweep, paused=paused, more=more,
     )  # fmt: skip
 
 
@@ -77,7 +85,7 @@ SUSPECTS = f"""SELECT s.id, s.name, s.paused_at FROM schedules_schedule s
         WHERE {NEWEST} AND {BECAME} NOT IN ('overlap', 'open', 'cancelled')
         ORDER BY r.scheduled_for DESC LIMIT 1) IN ('refused', 'missed', 'failed')
     ORDER BY s.id LIMIT {MOST}"""  # noqa: S608
-TIMES = f"""SELECT r.schedule_id, {BECAME}, r.at, r.reason, r.job_id
+TIMES = f"""SELECT r.schedule_id, {BECAME}, r.at, r.reason, r.job_id, r.sweep_id
     FROM schedules_schedule s JOIN schedules_run r ON {NEWEST}
     WHERE s.id IN ({{}}) ORDER BY r.schedule_id, r.scheduled_for DESC"""  # noqa: S608
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -100,5 +108,5 @@ def failing(now: datetime) -> tuple[Failing, ...]:
 
 
 def time_of(row: Sequence[Any]) -> Time:
-    _schedule, became, at, reason, job = row
-    return Time(became, when(at), read(reason), job)
+    _schedule, became, at, reason, job, sweep = row
+    return Time(became, when(at), read(reason), job, sweep)

@@ -59,7 +59,7 @@ class NodeLike(Protocol):
 
 
 class FailingLike(Protocol):
-    """A schedule whose newest times brought nothing."""
+    """A schedule whose newest times failed."""
 
     @property
     def id(self) -> int: ...
@@ -72,11 +72,17 @@ class FailingLike(Protocol):
     @property
     def since(self) -> datetime: ...
     @property
+    def at(self) -> datetime: ...  # the newest of them
+    @property
     def reason(self) -> str: ...
     @property
-    def job(self) -> int | None: ...
+    def job(self) -> int | None: ...  # the newest that failed
+    @property
+    def sweep(self) -> int | None: ...
     @property
     def paused(self) -> bool: ...
+    @property
+    def more(self) -> bool: ...  # in_a_row is the least that it may be
 
 
 class SnapshotLike(Protocol):
@@ -117,7 +123,7 @@ class SnapshotLike(Protocol):
     @property
     def undelivered(self) -> int: ...  # notices given up in the last hour
     @property
-    def failing(self) -> Sequence[Any]: ...  # FailingLike
+    def failing(self) -> Sequence[FailingLike]: ...
 
 
 @dataclass(frozen=True)
@@ -305,11 +311,12 @@ def undelivered(s: SnapshotLike) -> Iterator[Reading]:
 
 
 def schedules(s: SnapshotLike) -> Iterator[Reading]:
-    """By how many times in a row brought nothing; one that could not even start is enough."""
+    """By how many times in a row failed; one that could not even start is enough."""
     for one in s.failing:
         facts = {
             "schedule": one.id, "name": one.name, "last": one.last, "job": one.job,
-            "why": stored(one.reason), "paused": one.paused,
+            "sweep": one.sweep, "why": stored(one.reason), "paused": one.paused, "more": one.more,
+            "at": one.at.isoformat(timespec="seconds"),
         }  # fmt: skip
         refused = True if one.last == "refused" else None
         yield Reading(f"schedule {one.id}", float(one.in_a_row), facts, refused, one.since)

@@ -1,4 +1,4 @@
-"""Schedules that bring nothing: what is read of them, what is found, and in which words."""
+"""Schedules that are failing: what is read of them, what is found, and in which words."""
 
 import time
 from datetime import datetime, timedelta
@@ -16,11 +16,11 @@ from jobs.models import Job
 from monitoring import alert_words, alerts, snapshot
 from monitoring.failing import Failing, Time, failing, judge
 from monitoring.models import Alert
-from monitoring.rules import RULES, Changed, find, with_changes
+from monitoring.rules import Changed, find, with_changes
 from schedules import due, keeping
 from schedules.models import Run, Schedule
 from schedules.serializers import ScheduleIn
-from tests.factories import NOW, make_job, make_sweep, make_user
+from tests.factories import NOW, make_job, make_user
 from tests.monitoring.watched import well
 
 HOUR = timedelta(hours=1)
@@ -28,7 +28,10 @@ HOUR = timedelta(hours=1)
 
 def of(*outcomes: str) -> Failing | None:
     """The newest last, as they are written down."""
-    times = [Time(one, NOW + n * HOUR, "gone", n + 1) for n, one in enumerate(outcomes)]
+    times = [
+        Time("failed", at, sweep=n + 1) if one == "swept" else Time(one, at, "gone", n + 1)
+        for n, one in enumerate(outcomes) if (at := NOW + n * HOUR)
+    ]  # fmt: skip
     return judge(7, "nightly", False, reversed(times))
 
 
@@ -42,7 +45,7 @@ def of(*outcomes: str) -> Failing | None:
         (["failed", "gone", "missed"], 1, "missed"),
     ],
 )
-def test_times_that_brought_nothing_are_counted_from_the_newest(
+def test_times_that_failed_are_counted_from_the_newest(
     outcomes: list[str], count: int, last: str
 ) -> None:
     found = of(*outcomes)
@@ -75,10 +78,15 @@ def test_three_in_a_row_are_an_alert_and_one_that_could_not_start() -> None:
     ("outcomes", "words", "advice"),
     [
         (["failed"], "The last run of the schedule “nightly” failed.", "its output says why"),
-        (["failed"] * 4, "The last 4 times of the schedule “nightly” brought nothing; the latest "
-         "failed.", "pause the schedule"),
+        (["failed"] * 4, "The schedule “nightly” failed 4 times in a row, the last time because "
+         "its job failed.", "pause the schedule"),
+        (["missed", "swept"], "The schedule “nightly” failed 2 times in a row, the last time "
+         "because jobs of its sweep failed.", "from one failed job on"),
+        (["swept"], "Jobs of the last sweep of the schedule “nightly” failed.", "requeue"),
         (["missed"], "The schedule “nightly” left its last time out: nobody was there.", "monitor"),
-        (["missed"] * 3, "brought nothing; the latest was left out", "make up for"),
+        (["missed"] * 3, "3 times in a row, the last time because nobody was", "make up for"),
+        (["failed"] * 20, "failed at least 20 times in a row", "its output says why"),
+        (["succeeded", *["failed"] * 19], "failed 19 times in a row", "its output says why"),
         (["refused"], "The schedule “nightly” could not start its work: gone", "page says what"),
     ],
 )  # fmt: skip
@@ -90,8 +98,9 @@ def test_it_is_told_in_a_sentence_with_advice(outcomes: list[str], words: str, a
     assert words in alert_words.summary(alert)
     assert advice in alert_words.advice(alert)
     urls = [one.url for one in alert_words.evidence(alert)]
-    job = [f"/jobs/{len(outcomes)}"] if outcomes[-1] == "failed" else []
-    assert urls == ["/schedules/7", *job]
+    last = len(outcomes)
+    shown = {"failed": [f"/jobs/{last}"], "swept": [f"/jobs?sweep={last}&state=failed"]}
+    assert urls == ["/schedules/7", *shown.get(outcomes[-1], [])]
 
 
 # Read from the rows
@@ -141,7 +150,9 @@ def test_failing_jobs_and_sweeps_are_found(alice: User, now: datetime) -> None:
     last = began(nightly, now, "failed", "failed", "failed", "cancelled")[2]
     found = {one.id: one for one in failing(now + 9 * HOUR)}
     assert set(found) == {grid.pk, nightly.pk}
-    assert (found[grid.pk].in_a_row, found[grid.pk].last, found[grid.pk].job) == (2, "failed", None)
+    swept = found[grid.pk]
+    assert (swept.in_a_row, swept.last, swept.job) == (2, "failed", None)
+    assert (swept.sweep, swept.at) == (runs[1].sweep_id, now + HOUR)
     one = found[nightly.pk]
     assert (one.name, one.in_a_row, one.job, one.since) == ("nightly", 3, last.job_id, now)
     began(nightly, now + 5 * HOUR, "succeeded")
@@ -218,6 +229,22 @@ def test_it_fires_and_is_over_when_a_run_succeeds(
     assert alert.state == "resolved"
 
 
+def test_an_open_alert_names_the_run_that_failed_last(alice: User, now: datetime) -> None:
+    schedule = make(alice, now - 2 * HOUR)
+    began(schedule, now, *["failed"] * 12)
+    alerts.judge(snapshot.read(now + 12 * HOUR), now + 12 * HOUR)
+    alert = Alert.objects.get(rule="schedule_failing")
+    assert "12 times in a row" in alert_words.summary(alert)
+    for hour in range(12, 22):
+        [run] = began(schedule, now + hour * HOUR, "failed")
+        then = now + (hour + 1) * HOUR
+        alerts.judge(snapshot.read(then), then)
+        alert.refresh_from_db()
+        times = f"{hour + 1} times" if hour < 19 else "at least 20 times"
+        assert f"failed {times} in a row" in alert_words.summary(alert)
+        assert alert_words.evidence(alert)[1].url == f"/jobs/{run.job_id}"
+
+
 def test_the_reason_is_told_in_the_readers_language(alice: User, now: datetime) -> None:
     schedule = make(alice, now - HOUR)
     due.refuse(schedule, now, now, Words("every slot is taken"))
@@ -242,7 +269,6 @@ def test_a_thousand_schedules_are_asked_for_in_two_statements_at_most(alice: Use
     good, bad = make_job(now), make_job(now)
     Job.objects.filter(pk=good.pk).update(state="succeeded", finished_at=now)
     Job.objects.filter(pk=bad.pk).update(state="failed", finished_at=now)
-    make_sweep(2, now)
     pks = list(Schedule.objects.values_list("pk", flat=True))
     Run.objects.bulk_create(
         (Run(schedule_id=pk, scheduled_for=now - hour * HOUR, at=now - hour * HOUR,
@@ -258,4 +284,3 @@ def test_a_thousand_schedules_are_asked_for_in_two_statements_at_most(alice: Use
         took = time.perf_counter() - began_at
     assert {one.id: one.in_a_row for one in found} == {pk: 20 for pk in pks if pk % 100 == 0}
     assert len(asked) == 2 and took < 1
-    assert RULES["schedule_failing"].hold == 0
