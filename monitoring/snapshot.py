@@ -4,7 +4,7 @@ Everything that watches looks at this: samples, alert rules, metrics, advice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -106,7 +106,7 @@ class ClusterSnapshot:
     database_growth: float | None = None  # bytes a day
     home_free: int | None = None  # bytes, where the database grows
     undelivered: int = 0  # notices given up in the last hour
-    failing: Sequence[Failing] = ()  # schedules
+    failing: Sequence[Failing] = ()  # schedules; read for the alerts alone
     totals_at: datetime | None = None
     totals: Mapping[str, float] = field(default_factory=dict)  # since the first start: totals.py
     node_totals: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
@@ -166,13 +166,17 @@ def read(now: datetime) -> ClusterSnapshot:
         database_growth=past.growth("database_bytes", database, now),
         home_free=asking.free_bytes(settings.HOME),
         undelivered=asking.undelivered(now),
-        failing=failing.failing(now),
         totals_at=totals.at,
         totals=totals.cluster,
         node_totals=totals.nodes,
         last_job=queue.last_job,
         past=past.found,
     )  # fmt: skip
+
+
+def judged(seen: ClusterSnapshot) -> ClusterSnapshot:
+    """With what only the alert rules look at."""
+    return replace(seen, failing=failing.failing(seen.at))
 
 
 def node_states(taken: Mapping[int, int], now: datetime) -> tuple[NodeState, ...]:

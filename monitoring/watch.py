@@ -119,7 +119,7 @@ class Look:
                 raise
             except Exception as error:  # told once the alerts are judged
                 failed = error
-        self.next_alert = alerts.judge(seen, now)
+        self.next_alert = alerts.judge(snapshot.judged(seen), now)
         if failed:
             raise failed
 

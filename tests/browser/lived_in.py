@@ -146,7 +146,7 @@ def told(now: datetime, chief: User) -> None:
         Alert.objects.create(rule=rule, subject=subject, facts=facts, value=1200,
                              severity="warning", **over)  # fmt: skip
     for minutes in (12, 0):
-        alerts.judge(snapshot.read(now), now - timedelta(minutes=minutes))
+        alerts.judge(snapshot.judged(snapshot.read(now)), now - timedelta(minutes=minutes))
     alert = Alert.objects.get(rule="breaker_open")
     alerts.acknowledge(alert, "chief", now)
     for n, (channel, state, error) in enumerate((
