@@ -40,6 +40,11 @@ def throttled_node(name: str, facts: Mapping[str, Any]) -> str:
 
 
 def schedule_failing(name: str, facts: Mapping[str, Any]) -> str:
+    if "schedules" in facts:
+        return _(
+            "So many often have one cause: look at what they share, such as a function, a file, an "
+            "owner, a node, or a time when the monitor was down, before you look at each."
+        )
     if facts.get("last") == "refused":
         found = _(
             "The history on its page says what is not good any more: its owner, a function, a "

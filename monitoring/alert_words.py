@@ -233,6 +233,14 @@ def success_falling(name: str, value: float | None, facts: Mapping[str, Any]) ->
 
 
 def schedule_failing(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
+    if "schedules" in facts:
+        count = len(facts["schedules"])
+        text = ngettext(
+            "%(count)d schedule is failing: %(names)s",
+            "%(count)d schedules are failing: %(names)s",
+            count,
+        )
+        return text % {"count": count, "names": listed(facts["names"])}
     count = int(value or 1)
     named: dict[str, Any] = {"name": plain(facts["name"]), "count": count}
     if facts["last"] == "refused":
@@ -332,10 +340,13 @@ def evidence(alert: Alert) -> list[Link]:
 
 def schedule_links(facts: Mapping[str, Any]) -> list[Link]:
     found = list[Link]()
-    if pk := facts.get("schedule"):
-        name = plain(str(facts.get("name", pk)))
-        label = _("schedule “%s” and its history") % name
+    several = zip(facts.get("schedules", ()), facts.get("names", ()), strict=False)
+    alone = [(facts["schedule"], facts.get("name", ""))] if facts.get("schedule") else []
+    for pk, name in [*alone, *several][:MOST_NAMES]:
+        label = _("schedule “%s” and its history") % plain(str(name))
         found.append(Link(label, reverse("schedule", args=[pk])))
+    if len(facts.get("schedules", ())) > MOST_NAMES:
+        found.append(Link(_("all schedules"), reverse("schedules")))
     if job := facts.get("job"):
         found.append(Link(_("job %d, the last that failed") % job, reverse("job", args=[job])))
     if sweep := facts.get("sweep"):

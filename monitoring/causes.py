@@ -10,6 +10,7 @@ from monitoring.rules import Finding, Found, Key, Rule
 WINDOW = timedelta(seconds=30)  # nodes lost within it were lost together
 FEWEST = 2  # half of the fleet counts as many from here on
 MOST_INSIDE = 50
+MANY_SCHEDULES = 6  # that fail: from here on new ones are told together
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,14 @@ def put_together(
     lost = nodes_down(found, rules["nodes_down"], known, fleet)
     if lost:
         findings[lost.key] = lost
+    swallowed = set[Key]()
+    if many := schedules_failing(found, known):
+        swallowed |= {one.key for one in many}
+        findings = {key: one for key, one in findings.items() if key not in swallowed}
+        together = put_into_one(many)
+        findings[together.key] = together
     past = {one.key: one for one in known if one.fired and one.key not in findings}
     inside: dict[Key, list[Finding]] = {key: [] for key in findings}
-    swallowed = set[Key]()
     for key, finding in findings.items():
         top = finding
         while cause := cause_of(top, findings, rules):
@@ -70,6 +76,8 @@ def put_together(
     unknown = set(found.unknown)
     if any(rule == "node_down" for rule, _ in unknown):
         unknown.add(("nodes_down", ""))
+    if any(rule == "schedule_failing" for rule, _ in unknown):
+        unknown.add(("schedule_failing", ""))
     return Causes(told, frozenset(swallowed), frozenset(unknown - findings.keys()))
 
 
@@ -135,6 +143,30 @@ def moment_of(finding: Finding) -> datetime:
 
 def is_many(count: int, rule: Rule, fleet: int) -> bool:
     return count >= (rule.threshold or 3) or (count >= FEWEST and 2 * count >= fleet)
+
+
+def schedules_failing(found: Found, known: Sequence[Known]) -> list[Finding]:
+    """Those to be told together: of many what has no alert of its own, and who is among them."""
+    failing = [one for one in found.findings if one.rule == "schedule_failing"]
+    still_open = {one.key: one for one in known if one.is_open}
+    together = still_open.get(("schedule_failing", ""))
+    before = set(together.facts.get("schedules", ())) if together else set()
+    many = len(failing) >= MANY_SCHEDULES
+    return [
+        one
+        for one in failing
+        if one.key not in still_open and (many or one.facts["schedule"] in before)
+    ]
+
+
+def put_into_one(failing: Sequence[Finding]) -> Finding:
+    facts = {
+        "schedules": [one.facts["schedule"] for one in failing],
+        "names": [one.facts["name"] for one in failing[:MOST_INSIDE]],
+    }
+    value = max(one.value or 0.0 for one in failing)
+    since = min((one.since for one in failing if one.since), default=None)
+    return Finding("schedule_failing", "", value, failing[0].threshold, facts, since)
 
 
 def told_inside(cause: Cause) -> list[dict[str, Any]]:

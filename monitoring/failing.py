@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from cluster.wording import read
+from cluster import wording
 from jobs.rows import marks, moment, select, when
 from schedules.due import US
 
 MOST_RUNS = 20  # of one schedule, the newest, that are looked at
-MOST = 50  # schedules that are told of
+MOST = 1000  # schedules whose times are read; of the others nothing is said
 OVER = timedelta(days=1)  # a schedule without a further time is told of for so long
 
 BAD = ("refused", "missed", "failed")  # such a time failed; a sweep from one failed job on
@@ -35,7 +35,7 @@ class Failing:
 
     id: int
     name: str
-    in_a_row: int  # MOST_RUNS at most
+    in_a_row: int  # MOST_RUNS at most; 0: not counted
     last: str  # of BAD: what became of the newest of them
     since: datetime  # when the first of them was seen to
     at: datetime  # and the newest
@@ -84,7 +84,7 @@ SUSPECTS = f"""SELECT s.id, s.name, s.paused_at FROM schedules_schedule s
     AND (SELECT {BECAME} FROM schedules_run r
         WHERE {NEWEST} AND {BECAME} NOT IN ('overlap', 'open', 'cancelled')
         ORDER BY r.scheduled_for DESC LIMIT 1) IN ('refused', 'missed', 'failed')
-    ORDER BY s.id LIMIT {MOST}"""  # noqa: S608
+    ORDER BY s.id"""  # noqa: S608
 TIMES = f"""SELECT r.schedule_id, {BECAME}, r.at, r.reason, r.job_id, r.sweep_id
     FROM schedules_schedule s JOIN schedules_run r ON {NEWEST}
     WHERE s.id IN ({{}}) ORDER BY r.schedule_id, r.scheduled_for DESC"""  # noqa: S608
@@ -99,14 +99,16 @@ def failing(now: datetime) -> tuple[Failing, ...]:
     }
     if not suspects:
         return ()
-    rows = select(TIMES.format(marks(suspects)), [moment(NEVER), *suspects])
+    counted, beyond = list(suspects)[:MOST], list(suspects)[MOST:]
+    rows = select(TIMES.format(marks(counted)), [moment(NEVER), *counted])
     found = (
         judge(pk, *suspects[pk], [time_of(row) for row in group])
         for pk, group in groupby(rows, key=lambda row: row[0])
     )
-    return tuple(one for one in found if one)
+    uncounted = (Failing(pk, suspects[pk][0], 0, "", now, now) for pk in beyond)
+    return tuple(one for one in (*found, *uncounted) if one)
 
 
 def time_of(row: Sequence[Any]) -> Time:
     _schedule, became, at, reason, job, sweep = row
-    return Time(became, when(at), read(reason), job, sweep)
+    return Time(became, when(at), wording.read(reason), job, sweep)

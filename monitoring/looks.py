@@ -66,7 +66,7 @@ class FailingLike(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def in_a_row(self) -> int: ...
+    def in_a_row(self) -> int: ...  # 0: not known
     @property
     def last(self) -> str: ...  # refused, missed, failed
     @property
@@ -313,13 +313,17 @@ def undelivered(s: SnapshotLike) -> Iterator[Reading]:
 def schedules(s: SnapshotLike) -> Iterator[Reading]:
     """By how many times in a row failed; one that could not even start is enough."""
     for one in s.failing:
+        subject = f"schedule {one.id}"
+        if not one.in_a_row:
+            yield Reading(subject)
+            continue
         facts = {
             "schedule": one.id, "name": one.name, "last": one.last, "job": one.job,
             "sweep": one.sweep, "why": stored(one.reason), "paused": one.paused, "more": one.more,
             "at": one.at.isoformat(timespec="seconds"),
         }  # fmt: skip
         refused = True if one.last == "refused" else None
-        yield Reading(f"schedule {one.id}", float(one.in_a_row), facts, refused, one.since)
+        yield Reading(subject, float(one.in_a_row), facts, refused, one.since)
 
 
 def elsewhere(s: SnapshotLike) -> Iterator[Reading]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -18,15 +19,25 @@ def active(now: datetime) -> list[Silence]:
 
 
 def silenced(alert: Alert, silences: Sequence[Silence]) -> bool:
-    """Many lost nodes are covered, too, where each one that is away is."""
+    """What tells of many is covered, too, where each one that it tells of is."""
     if any(covers(one, alert.rule, alert.subject) for one in silences):
         return True
-    away = alert.facts.get("away") if alert.rule == "nodes_down" else None
-    return (
-        isinstance(away, list)
-        and bool(away)
-        and all(any(covers(one, "node_down", name) for one in silences) for name in away)
-    )
+    many = told_together(alert)
+    return bool(many) and all(any(covers(one, *key) for one in silences) for key in many)
+
+
+def told_together(alert: Alert) -> list[tuple[str, str]]:
+    """The rule and the subject of each, were it told by itself."""
+    if alert.rule == "nodes_down":
+        return [("node_down", str(name)) for name in several(alert, "away")]
+    if alert.rule == "schedule_failing":
+        return [(alert.rule, f"schedule {pk}") for pk in several(alert, "schedules")]
+    return []
+
+
+def several(alert: Alert, name: str) -> list[Any]:
+    found = alert.facts.get(name)
+    return found if isinstance(found, list) else []
 
 
 def covers(silence: Silence, rule: str, subject: str) -> bool:

@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 
 from cluster.words import Words
 from jobs.models import Job
-from monitoring import alert_words, alerts, snapshot
+from monitoring import alert_words, alerts, silences, snapshot, watch
 from monitoring.failing import Failing, Time, failing, judge
 from monitoring.models import Alert
 from monitoring.rules import Changed, find, with_changes
@@ -138,6 +138,10 @@ def began(schedule: Schedule, now: datetime, *states: str) -> list[Run]:
     return made
 
 
+def look(at: datetime) -> None:
+    alerts.judge(snapshot.judged(snapshot.read(at)), at)
+
+
 def test_failing_jobs_and_sweeps_are_found(alice: User, now: datetime) -> None:
     well_done = make(alice, now - HOUR, "fine")
     began(well_done, now, "failed", "succeeded")
@@ -211,7 +215,7 @@ def test_it_fires_and_is_over_when_a_run_succeeds(
     schedule = make(alice, now - HOUR, "<b>nightly</b>")
     began(schedule, now, "failed", "failed", "failed")
     at = now + 4 * HOUR
-    alerts.judge(snapshot.read(at), at)
+    look(at)
     alert = Alert.objects.get(rule="schedule_failing")
     assert (alert.state, alert.severity, alert.value) == ("firing", "warning", 3.0)
     client.force_login(alice)
@@ -224,7 +228,7 @@ def test_it_fires_and_is_over_when_a_run_succeeds(
     began(schedule, at, "succeeded")
     for seconds in (1, 62):
         then = at + timedelta(seconds=seconds)
-        alerts.judge(snapshot.read(then), then)
+        look(then)
     alert.refresh_from_db()
     assert alert.state == "resolved"
 
@@ -232,24 +236,98 @@ def test_it_fires_and_is_over_when_a_run_succeeds(
 def test_an_open_alert_names_the_run_that_failed_last(alice: User, now: datetime) -> None:
     schedule = make(alice, now - 2 * HOUR)
     began(schedule, now, *["failed"] * 12)
-    alerts.judge(snapshot.read(now + 12 * HOUR), now + 12 * HOUR)
+    look(now + 12 * HOUR)
     alert = Alert.objects.get(rule="schedule_failing")
     assert "12 times in a row" in alert_words.summary(alert)
     for hour in range(12, 22):
         [run] = began(schedule, now + hour * HOUR, "failed")
         then = now + (hour + 1) * HOUR
-        alerts.judge(snapshot.read(then), then)
+        look(then)
         alert.refresh_from_db()
         times = f"{hour + 1} times" if hour < 19 else "at least 20 times"
         assert f"failed {times} in a row" in alert_words.summary(alert)
         assert alert_words.evidence(alert)[1].url == f"/jobs/{run.job_id}"
 
 
+def many(owner: User, now: datetime, count: int) -> list[Schedule]:
+    made = [make(owner, now - HOUR, f"s{n}") for n in range(count)]
+    for one in made:
+        began(one, now, "failed", "failed", "failed")
+    return made
+
+
+def open_alerts() -> dict[str, Alert]:
+    rows = Alert.objects.filter(rule="schedule_failing", resolved_at=None)
+    return {one.subject: one for one in rows}
+
+
+def test_many_that_fail_of_one_cause_are_one_alert(
+    alice: User, now: datetime, client: Client
+) -> None:
+    alone = make(alice, now - HOUR, "alone")
+    began(alone, now, "failed", "failed", "failed")
+    own = f"schedule {alone.pk}"
+    look(now + 4 * HOUR)
+    made = many(alice, now, 13)
+    at = now + 5 * HOUR
+    look(at)
+    assert set(open_alerts()) == {own, ""}
+    alert = open_alerts()[""]
+    assert alert.facts["schedules"] == [one.pk for one in made]
+    assert alert_words.summary(alert).startswith("13 schedules are failing: s0, s1, ")
+    assert alert_words.summary(alert).endswith("s11, …")
+    assert "what they share" in alert_words.advice(alert)
+    urls = [one.url for one in alert_words.evidence(alert)]
+    assert urls == [*(f"/schedules/{one.pk}" for one in made[:12]), "/schedules"]
+    client.force_login(alice)
+    assert "13 schedules are failing" in client.get(f"/alerts/{alert.pk}").content.decode()
+    for one in made[2:]:
+        began(one, at, "succeeded")
+    look(at + HOUR)
+    look(at + HOUR + timedelta(minutes=2))
+    assert open_alerts()[""].facts["schedules"] == [one.pk for one in made[:2]]
+    quiet = [silences.add("", f"schedule {one.pk}", "known", at + 9 * HOUR, "alice", at)
+             for one in made[:2]]  # fmt: skip
+    assert silences.silenced(open_alerts()[""], quiet)
+    assert not silences.silenced(open_alerts()[""], quiet[:1])
+    for one in made[:2]:
+        began(one, at + HOUR, "succeeded")
+    look(at + 2 * HOUR)
+    look(at + 2 * HOUR + timedelta(minutes=2))
+    assert set(open_alerts()) == {own}
+
+
+def test_of_more_than_are_counted_what_is_open_stays_open(
+    alice: User, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = make(alice, now - HOUR, "first"), make(alice, now - HOUR, "last")
+    began(last, now, "failed", "failed", "failed")
+    look(now + 4 * HOUR)
+    subject = f"schedule {last.pk}"
+    assert set(open_alerts()) == {subject}
+    monkeypatch.setattr("monitoring.failing.MOST", 1)
+    began(first, now, "failed", "failed", "failed")
+    for minutes in (5, 10):
+        look(now + 4 * HOUR + timedelta(minutes=minutes))
+    assert set(open_alerts()) == {subject, f"schedule {first.pk}"}
+    assert open_alerts()[subject].cleared_at is None
+
+
+def test_they_are_read_for_the_alerts_alone(alice: User, now: datetime) -> None:
+    schedule = make(alice, now - HOUR)
+    began(schedule, now, "failed", "failed", "failed")
+    with CaptureQueriesContext(connection) as asked:
+        snapshot.read(now + 4 * HOUR)
+    assert not [one for one in asked if "schedules_" in one["sql"]]
+    watch.Look()(now + 4 * HOUR)
+    assert set(open_alerts()) == {f"schedule {schedule.pk}"}
+
+
 def test_the_reason_is_told_in_the_readers_language(alice: User, now: datetime) -> None:
     schedule = make(alice, now - HOUR)
     due.refuse(schedule, now, now, Words("every slot is taken"))
     at = now + HOUR
-    alerts.judge(snapshot.read(at), at)
+    look(at)
     alert = Alert.objects.get(rule="schedule_failing")
     assert alert_words.summary(alert).endswith("could not start its work: every slot is taken")
     with translation.override("fr"):

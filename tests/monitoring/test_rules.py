@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring.causes import Causes, Known, put_together
+from monitoring.failing import Failing
 from monitoring.rules import RULES, Changed, Found, find, with_changes
 from tests.factories import NOW
 from tests.monitoring.watched import FakeSnapshot, lose, well, with_node
@@ -86,6 +87,28 @@ def test_each_rule_of_the_cluster_finds_its_own(changes: dict[str, Any], rule: s
 )
 def test_normal_work_is_quiet(changes: dict[str, Any]) -> None:
     assert found(well(**changes)) == []
+
+
+def failing(*ids: int) -> FakeSnapshot:
+    return well(failing=tuple(
+        Failing(pk, f"s{pk}", 3, "failed", NOW - MINUTE, NOW, job=pk) for pk in ids
+    ))  # fmt: skip
+
+
+def test_many_failing_schedules_are_told_in_one() -> None:
+    assert names(told(failing(1, 2, 3, 4, 5))) == [
+        f"schedule_failing schedule {n}" for n in range(1, 6)
+    ]
+    causes = told(failing(*range(1, 101)))
+    assert names(causes) == ["schedule_failing"] and len(causes.swallowed) == 100
+    own = Known("schedule_failing", "schedule 100")
+    causes = told(failing(*range(1, 101)), own)
+    assert sorted(names(causes)) == ["schedule_failing", "schedule_failing schedule 100"]
+    together = Known("schedule_failing", "", {"schedules": [1, 2]})
+    causes = told(failing(2, 3), together)
+    assert sorted(names(causes)) == ["schedule_failing", "schedule_failing schedule 3"]
+    over = Known("schedule_failing", "", {"schedules": [2]}, is_open=False)
+    assert names(told(failing(2), over)) == ["schedule_failing schedule 2"]
 
 
 def test_a_draining_node_may_go_and_a_new_one_may_take_its_time() -> None:
