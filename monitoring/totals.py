@@ -152,7 +152,7 @@ def count(row: Row, found: Step) -> None:
 class Ended:
     """How a node's attempts ended between two looks of the monitor; without those of none."""
 
-    since: datetime
+    since: datetime | None  # None: it was not up at any look, and there is nothing to count from
     until: datetime
     by_outcome: dict[str, int]
 
@@ -160,15 +160,17 @@ class Ended:
 def ended_on(node: int, now: datetime) -> Ended | None:
     """Those of the last day: the totals now less those of the node's sample from then.
 
-    Of a node that was not seen then, from its first sample after it. None: nobody watches.
+    Of a node that was not up then, from its first sample after it. None: nobody watches.
     """
     fresh = Totals.objects.filter(pk=Totals.ONLY, moved_at__gt=now - FRESH)
     row = fresh.only("moved_at", "values").first()
     samples, day = Sample.objects.filter(node=node), now - DAY
     then = samples.filter(seconds=60, at__lte=day, at__gt=day - NEAR).order_by("-at").first()
     then = then or samples.filter(seconds=10, at__gt=day).order_by("at").first()
-    if row is None or then is None:
+    if row is None:
         return None
+    if then is None:
+        return Ended(None, row.moved_at, {})
     present = row.values.get("nodes", {}).get(str(node), {})
     names = {outcome.value: f"attempts_{outcome.value}_total" for outcome in Outcome}
     grown = {

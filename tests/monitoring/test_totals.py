@@ -5,12 +5,14 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
+from django.test import Client
+from django.utils import timezone
 
 from cluster.models import Node
 from jobs.models import Attempt, Job
 from monitoring import samples, snapshot, totals
 from monitoring.models import Totals
-from tests.factories import make_job, make_node
+from tests.factories import make_job, make_node, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -116,6 +118,27 @@ def test_a_second_monitor_adds_nothing_twice(now: datetime) -> None:
     counted(now)
     stale = Totals.objects.filter(pk=1, attempt=old.attempt, moved_at=old.moved_at)
     assert stale.update(attempt=0) == 0
+
+
+def test_of_a_node_that_was_away_for_a_day_the_monitor_is_not_blamed(
+    now: datetime, client: Client
+) -> None:
+    node, at = make_node("pi-1"), timezone.now()
+    page = f"/nodes/{node.name}"
+    client.force_login(make_user("alice"))
+    assert "does not run" in client.get(page).content.decode()
+    for hours in (49, 48.5):
+        then = at - timedelta(hours=hours)
+        samples.keep(snapshot.read(then), then)
+    Node.objects.update(online=False)
+    for hours in (48, 0):
+        then = at - timedelta(hours=hours)
+        samples.keep(snapshot.read(then), then)
+    told = totals.ended_on(node.pk, at)
+    assert told and (told.since, told.by_outcome) == (None, {})
+    text = client.get(page).content.decode()
+    assert "did not see this node up" in text and "does not run" not in text
+    assert "as the monitor counted them" not in text
 
 
 def test_a_nodes_last_day_is_the_difference_of_its_totals(now: datetime) -> None:
