@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from cluster.wording import told
 from jobs.amounts import UNKNOWN, size
-from monitoring.amounts import length
+from monitoring.amounts import length, one_or_more
 
 Facts = Mapping[str, Any]
 Sentences = tuple[str, str, str]  # what, why, what would change
@@ -152,20 +152,19 @@ def rebalance(one: Facts) -> Sentences:
     facts["fits"] = ", ".join(facts["fits"][:5])
     what = _("Let more nodes take the jobs that need %(need)s.") % facts
     why = ngettext(
-        "%(queued)s job waits, the oldest for %(oldest)s, for %(fits)s alone, while %(idle)s slots "
-        "are free elsewhere.",
-        "%(queued)s jobs wait, the oldest for %(oldest)s, for %(fits)s alone, while %(idle)s slots "
-        "are free elsewhere.",
+        "%(queued)s job waits, the oldest for %(oldest)s, for %(fits)s alone.",
+        "%(queued)s jobs wait, the oldest for %(oldest)s, for %(fits)s alone.",
         facts["queued"],
     )
     if not facts["fits"]:
         why = ngettext(
-            "%(queued)s job waits, the oldest for %(oldest)s, and no node that takes work fits, "
-            "while %(idle)s slots are free.",
-            "%(queued)s jobs wait, the oldest for %(oldest)s, and no node that takes work fits, "
-            "while %(idle)s slots are free.",
+            "%(queued)s job waits, the oldest for %(oldest)s, and no node that takes work fits.",
+            "%(queued)s jobs wait, the oldest for %(oldest)s, and no node that takes work fits.",
             facts["queued"],
         )
+    why += " " + ngettext(
+        "Elsewhere %(idle)s slot is free.", "Elsewhere %(idle)s slots are free.", facts["idle"]
+    )
     effect = _(
         "Give the tag to more nodes if they have what it stands for, or submit with a wider need."
     )
@@ -222,8 +221,10 @@ REASONS: dict[str, Any] = {
         "jobs",
     ),
     "no_nodes": gettext_lazy("No node takes work at the moment."),
-    "few_resamples": gettext_lazy(
-        "There was time for %(resamples)s resampled histories; at least %(needed)s are needed."
+    "few_resamples": ngettext_lazy(
+        "There was time for %(resamples)s resampled history; at least %(needed)s are needed.",
+        "There was time for %(resamples)s resampled histories; at least %(needed)s are needed.",
+        "resamples",
     ),
     "one_node": gettext_lazy("With one node every strategy does the same."),
     "none_better": gettext_lazy(
@@ -240,8 +241,10 @@ REASONS: dict[str, Any] = {
         "No drained node could help, and nowhere do %(needed)s jobs or more wait for few nodes "
         "while others are free."
     ),
-    "few_runs": gettext_lazy(
-        "No kind of job ran often enough: %(runs)s times at most; %(needed)s are needed."
+    "few_runs": ngettext_lazy(
+        "No kind of job ran often enough: %(runs)s time at most; %(needed)s are needed.",
+        "No kind of job ran often enough: %(runs)s times at most; %(needed)s are needed.",
+        "runs",
     ),
     "fits": ngettext_lazy(
         "What is asked for fits what is used, as far as %(specs)s spec tells.",
@@ -280,7 +283,8 @@ def cell(name: str, value: Any) -> str:
     if name == "bytes":
         return size(value)
     if name == "older_than_days":
-        return _("%(days)s days") % {"days": f"{value:g}"}
+        days = ngettext("%(days)s day", "%(days)s days", one_or_more(value))
+        return days % {"days": f"{value:g}"}
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(CASES.get(value, value)) if isinstance(value, str) else str(value)

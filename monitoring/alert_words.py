@@ -13,7 +13,7 @@ from cluster.wording import told
 from jobs.amounts import size
 from jobs.terminal import plain
 from monitoring.alert_advice import ADVICE
-from monitoring.amounts import amount, length, number
+from monitoring.amounts import amount, length, number, one_or_more
 from monitoring.models import Alert
 from monitoring.rules import RULES
 
@@ -206,9 +206,12 @@ def stuck_jobs(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
 
 
 def overload(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
-    text = _(
+    text = ngettext(
+        "More jobs come than are done: %(ready)s waits, ten minutes earlier it was %(before)s; "
+        "the oldest has waited for %(length)s.",
         "More jobs come than are done: %(ready)s wait, ten minutes earlier it was %(before)s; "
-        "the oldest has waited for %(length)s."
+        "the oldest has waited for %(length)s.",
+        facts["ready"],
     )
     return text % {
         "ready": number(facts["ready"]), "before": number(facts["before"]),
@@ -217,8 +220,14 @@ def overload(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
 
 
 def no_free_slot(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
-    text = _("All %(slots)s slots have been taken for a long time, and %(ready)s jobs wait.")
-    return text % {"slots": number(facts["slots"]), "ready": number(facts["ready"])}
+    taken = ngettext(
+        "The only slot has been taken for a long time.",
+        "All %(slots)s slots have been taken for a long time.",
+        facts["slots"],
+    )
+    wait = ngettext("%(ready)s job waits.", "%(ready)s jobs wait.", facts["ready"])
+    counts = {"slots": number(facts["slots"]), "ready": number(facts["ready"])}
+    return f"{taken % counts} {wait % counts}"
 
 
 def success_falling(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
@@ -275,9 +284,12 @@ def schedule_failing(name: str, value: float | None, facts: Mapping[str, Any]) -
 
 
 def database_growing(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
-    text = _(
+    text = ngettext(
         "The database has %(size)s and grows by %(growth)s a day: at this rate the disk is full "
-        "in %(days)s days."
+        "in %(days)s day.",
+        "The database has %(size)s and grows by %(growth)s a day: at this rate the disk is full "
+        "in %(days)s days.",
+        one_or_more(value or 0),
     )
     return text % {
         "size": size(facts["bytes"]), "growth": size(facts["growth"]), "days": number(value),

@@ -55,4 +55,5 @@ def named(unit: str, value: float = 2) -> str:
 
 
 def one_or_more(value: float) -> int:
-    return 1 if value == 1 else 2
+    """By what is read: 1.001 is shown as 1."""
+    return 1 if number(value) == "1" else 2

@@ -322,13 +322,71 @@ def test_the_monitor_computes_it_once_an_hour_where_something_is_new(now: dateti
     assert advice.duty(now + timedelta(minutes=61))
 
 
-def test_every_kind_of_advice_and_refusal_has_words(now: datetime) -> None:
+TIMES = {"before": 9.0, "after": 3.0, "jobs": 400, "strategy": "s", "present": "p", "model": "m"}
+SIZED = {"title": "t", "asked": 60, "wanted": 20, "used": 9.5, "runs": 40, "timed_out": 3}
+WAITS = {"need": "gpu", "queued": 9, "fits": ["pi-1"], "idle": 4, "oldest": 60.0}
+ADVICE: list[tuple[str, dict[str, Any]]] = [
+    *((kind, TIMES | {"measure": measure})
+      for kind in ("strategy", "add_workers") for measure in ("open_seconds", "mean_turnaround")),
+    ("remove_worker", {"node": "pi-1", "jobs": 400, "utilisation": 0.2}),
+    ("clean_up", {"old": 600, "days": 30.0, "bytes": 10**9}),
+    ("rebalance", WAITS),
+    ("rebalance", WAITS | {"fits": []}),
+    ("resume", {"node": "pi-1", "queued": 9, "reason": "new fan"}),
+    *(("right_size", SIZED | {"what": what}) for what in ("memory_mb", "slots", "timeout_seconds")),
+    ("right_size", SIZED | {"what": "timeout_seconds", "wanted": 90}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "facts"), ADVICE)
+def test_every_advice_has_words_in_each_language(kind: str, facts: dict[str, Any]) -> None:
+    one = {"kind": kind, "facts": facts, "gain": {"value": 0.2, "low": 0.1, "high": 0.3}}
+    told = {}
+    for language in ("en", "fr"):
+        with translation.override(language):
+            told[language] = advice_words.sentences(one)
+    for english, french in zip(told["en"], told["fr"], strict=True):
+        assert english and french and english != french
+        assert "%(" not in english + french
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("reason", advice_words.REASONS)
+def test_every_refusal_has_words_in_each_language(reason: str, count: int) -> None:
+    facts: dict[str, int] = defaultdict(lambda: count)
+    told = set()
+    for language in ("en", "fr"):
+        with translation.override(language):
+            told.add(advice_words.refusal({"reason": reason, "facts": facts}))
+    assert len(told) == 2 and all(told)
+
+
+@pytest.mark.parametrize(
+    ("reason", "facts", "words"),
+    [
+        ("few_resamples", {"resamples": 1, "needed": 40}, "time for 1 resampled history;"),
+        ("few_resamples", {"resamples": 0, "needed": 40}, "time for 0 resampled histories;"),
+        ("few_runs", {"runs": 1, "needed": 40}, ": 1 time at most;"),
+        ("few_runs", {"runs": 2, "needed": 40}, ": 2 times at most;"),
+    ],
+)
+def test_a_refusal_tells_one_as_one(reason: str, facts: dict[str, int], words: str) -> None:
+    assert words in advice_words.refusal({"reason": reason, "facts": facts})
+
+
+def test_an_advice_tells_one_as_one() -> None:
+    def why(**facts: Any) -> str:
+        return advice_words.sentences({"kind": "rebalance", "facts": WAITS | facts})[1]
+
+    assert why(idle=1).endswith("for pi-1 alone. Elsewhere 1 slot is free.")
+    assert why(idle=2).endswith("Elsewhere 2 slots are free.")
+    assert why(queued=1, fits=[], idle=1).startswith("1 job waits, ")
+    assert advice_words.cell("older_than_days", 1.0) == "1 day"
+
+
+def test_every_kind_of_advice_has_words() -> None:
     assert LEAST_JOBS > 20
-    assert set(advice_words.WORDS) == set(advice_words.KINDS)
-    with translation.override("fr"):
-        facts: dict[str, int] = defaultdict(lambda: 3)
-        for reason in advice_words.REASONS:
-            assert advice_words.refusal({"reason": reason, "facts": facts}), reason
+    assert set(advice_words.WORDS) == set(advice_words.KINDS) == {kind for kind, _ in ADVICE}
     one = {"reason": "fits", "facts": {"specs": 1}}
     assert advice_words.refusal(one).endswith("as far as 1 spec tells.")
     few = {"reason": "little_old", "facts": {"old": 0, "days": 30.0, "needed": 500}}

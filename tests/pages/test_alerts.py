@@ -36,8 +36,27 @@ FACTS: dict[str, dict[str, Any]] = {
     "overload": {"ready": 5000, "before": 4000, "slots": 4},
     "no_free_slot": {"ready": 50, "slots": 4},
     "success_falling": {"failed": 40, "ended": 100, "past": 98.0},
+    "schedule_failing": {"schedule": 1, "name": HOSTILE, "last": "failed", "job": 1},
     "database_growing": {"bytes": 10**9, "growth": 10**8, "free_bytes": 10**9},
 }
+
+
+FAILING = FACTS["schedule_failing"]
+OTHERS: list[tuple[str, dict[str, Any]]] = [  # where what happened decides on the words
+    ("dispatcher_silent", {"never": True}),
+    ("nodes_down", {"nodes": ["pi-1", "pi-2"], "away": ["pi-1", "pi-2"], "fleet": 8}),
+    ("node_down", {"never": True}),
+    ("disk_low", {"read_only": True}),
+    ("throttled_node", {"words": ["throttled"]}),
+    ("clock_skew", {"ahead": False}),
+    ("success_falling", {"failed": 40, "ended": 100}),
+    ("schedule_failing", {**FAILING, "more": True}),
+    ("schedule_failing", {**FAILING, "job": None, "sweep": 7}),
+    ("schedule_failing", {**FAILING, "last": "missed", "job": None}),
+    ("schedule_failing", {**FAILING, "last": "refused", "why": HOSTILE}),
+    ("schedule_failing", {**FAILING, "last": "refused", "why": HOSTILE, "paused": True}),
+    ("schedule_failing", {"schedules": [1, 2], "names": ["nightly", HOSTILE]}),
+]
 
 
 def make_every_alert(now: datetime) -> list[Alert]:
@@ -66,6 +85,44 @@ def test_every_alert_is_told_whole_and_escaped(page: Client, node: Node, now: da
     text = page.get("/alerts").content.decode()
     assert text.count("firing") > len(RULES)
     assert HOSTILE not in text
+
+
+def in_words(language: str, alert: Alert) -> tuple[str, str]:
+    with translation.override(language):
+        bare = alert_words.title(alert.rule)
+        summary, advice = alert_words.summary(alert), alert_words.advice(alert)
+        assert summary not in (bare, f"{bare}: {alert.subject}"), "its facts do not do"
+    return summary, advice
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts"), [*((rule, FACTS.get(rule, {})) for rule in RULES), *OTHERS]
+)
+@pytest.mark.parametrize("value", [1.0, 12.5])
+def test_every_alert_has_words_of_its_own_in_each_language(
+    rule: str, facts: dict[str, Any], value: float
+) -> None:
+    alert = Alert(rule=rule, subject="pi-1", value=value, facts=facts)
+    pairs = zip(in_words("en", alert), in_words("fr", alert), strict=True)
+    assert all(english and french and english != french for english, french in pairs)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "facts", "words"),
+    [
+        ("no_free_slot", 1.0, {"ready": 1, "slots": 1},
+         "The only slot has been taken for a long time. 1 job waits."),
+        ("no_free_slot", 50.0, {"ready": 50, "slots": 4},
+         "All 4 slots have been taken for a long time. 50 jobs wait."),
+        ("overload", 900.0, {"ready": 1, "before": 1, "slots": 4}, "done: 1 waits, "),
+        ("overload", 900.0, {"ready": 2, "before": 1, "slots": 4}, "done: 2 wait, "),
+        ("database_growing", 1.001, FACTS["database_growing"], "full in 1 day."),
+        ("database_growing", 0.5, FACTS["database_growing"], "full in 0.5 days."),
+        ("schedule_failing", 1.0, {"schedules": [1], "names": ["s"]}, "1 schedule is failing: s"),
+    ],
+)  # fmt: skip
+def test_one_is_told_as_one(rule: str, value: float, facts: dict[str, Any], words: str) -> None:
+    assert words in alert_words.summary(Alert(rule=rule, value=value, facts=facts))
 
 
 def test_each_rule_has_its_words_and_its_advice() -> None:
