@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -68,7 +69,7 @@ class AlertAdmin(ReadOnlyAdmin):
     actions = ["acknowledge"]
 
     def get_view_on_site_url(self, obj: Any = None) -> str | None:
-        return f"/alerts/{obj.pk}" if obj else None
+        return reverse("alert", args=[obj.pk]) if obj else None
 
     @admin.display(description=_("rule"), ordering="rule")
     def title(self, alert: Alert) -> str:
@@ -89,7 +90,7 @@ class AlertAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Acknowledge"), permissions=["view"])
     def acknowledge(self, request: HttpRequest, chosen: QuerySet[Alert]) -> None:
         now, who = timezone.now(), name_of(request)
-        count = sum(alerts.acknowledge(alert, who, now) for alert in chosen)
+        count = alerts.acknowledge_all(chosen, who, now)
         text = ngettext("%d alert is acknowledged.", "%d alerts are acknowledged.", count)
         self.message_user(request, text % count, messages.SUCCESS if count else messages.WARNING)
 
@@ -139,9 +140,6 @@ class SilenceAdmin(ReadOnlyAdmin):
     @admin.action(description=_("End now"), permissions=["change"])
     def end(self, request: HttpRequest, chosen: QuerySet[Silence]) -> None:
         now = timezone.now()
-        lasting = list(chosen.filter(ends_at__gt=now))
-        for silence in lasting:
-            silences.end(silence, now)
-        count = len(lasting)
+        count = silences.end_all(chosen, now)
         text = ngettext("%d silence is over.", "%d silences are over.", count)
         self.message_user(request, text % count, messages.SUCCESS if count else messages.WARNING)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from monitoring import notify, pace, rule_settings, silences
 from monitoring.causes import Cause, Causes, Known, put_together, told_inside
@@ -248,12 +248,17 @@ def ids(alerts: Sequence[Alert]) -> list[int]:
 
 def acknowledge(alert: Alert, who: str, now: datetime) -> bool:
     """Somebody cares. Again: the first one stands. False: it is over, or not an alert yet."""
-    firing = Alert.objects.filter(pk=alert.pk, state=AlertState.FIRING)
-    firing.update(
-        state=AlertState.ACKNOWLEDGED, acknowledged_at=now, acknowledged_by=who[:150]
-    )  # fmt: skip
+    acknowledge_all(Alert.objects.filter(pk=alert.pk), who, now)
     alert.refresh_from_db()
     return alert.state == AlertState.ACKNOWLEDGED
+
+
+def acknowledge_all(among: QuerySet[Alert], who: str, now: datetime) -> int:
+    """Those of them that fire. Returns how many they were."""
+    firing = among.filter(state=AlertState.FIRING).order_by()
+    return firing.update(
+        state=AlertState.ACKNOWLEDGED, acknowledged_at=now, acknowledged_by=who[:150]
+    )  # fmt: skip
 
 
 def open_now() -> list[Alert]:

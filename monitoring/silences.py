@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from cluster.nodes import Refused
@@ -91,7 +92,12 @@ def change(silence: Silence, comment: str | None, ends_at: datetime | None, now:
 
 def end(silence: Silence, now: datetime) -> None:
     """Over from now on; it stays as history. Ended already: nothing changes."""
-    Silence.objects.filter(pk=silence.pk, ends_at__gt=now).update(ends_at=now)
+    end_all(Silence.objects.filter(pk=silence.pk), now)
+
+
+def end_all(among: QuerySet[Silence], now: datetime) -> int:
+    """Those of them that last. Returns how many they were."""
+    return among.filter(ends_at__gt=now).order_by().update(ends_at=now)
 
 
 def start_maintenance(comment: str, ends_at: datetime, who: str, now: datetime) -> Silence:
