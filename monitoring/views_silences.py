@@ -43,13 +43,14 @@ def silences_page(request: HttpRequest) -> HttpResponse:
             else:
                 messages.success(request, _("Nothing is sent about it until then."))
                 return redirect("silences")
-    rows = [one for one in Silence.objects.all()[:200] if not silences.is_maintenance(one)]
+    lasting = sorted(silences.active(now), key=lambda one: (one.ends_at, one.pk))
+    over = Silence.objects.filter(ends_at__lte=now).exclude(rule="", subject="")
     context = {
         "form": form,
         "quiet_form": QuietForm(auto_id="id_maintenance_%s"),
         "maintenance": silences.maintenance(now),
-        "active": [one for one in rows if one.ends_at > now],
-        "ended": [one for one in rows if one.ends_at <= now][:RECENT],
+        "active": [one for one in lasting if not silences.is_maintenance(one)],
+        "ended": over.order_by("-ends_at", "-pk")[:RECENT],
         "node_names": Node.objects.filter(removed_at=None).values_list("name", flat=True),
     }
     return render(request, "monitoring/silences.html", context)

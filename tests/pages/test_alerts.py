@@ -10,7 +10,7 @@ from django.utils import timezone, translation
 
 from cluster.models import Node
 from jobs.models import Lease
-from monitoring import alert_words
+from monitoring import alert_words, silences
 from monitoring.alert_advice import ADVICE
 from monitoring.models import Alert, Channel, Delivery, RuleSetting, Silence
 from monitoring.rules import RULES
@@ -184,6 +184,22 @@ def test_staff_acknowledges_and_silences(
 
 
 @pytest.mark.django_db
+def test_every_silence_that_lasts_is_shown_the_first_to_end_first(
+    page: Client, now: datetime
+) -> None:
+    values = {"rule": "node_down", "comment": "move", "created_at": now, "created_by": "alice"}
+    Silence.objects.create(subject="soon", ends_at=now + timedelta(hours=1), **values)
+    for n in range(210):
+        Silence.objects.create(subject=f"n-{n}", ends_at=now + timedelta(days=2, hours=n), **values)
+    for n in range(40):
+        Silence.objects.create(subject=f"old-{n}!", ends_at=now - timedelta(days=n + 1), **values)
+    text = page.get("/alerts/silences").content.decode()
+    places = [text.find(name) for name in ("soon", "n-0", "n-209", "old-0!", "old-29!")]
+    assert -1 not in places and places == sorted(places)
+    assert "old-30!" not in text
+
+
+@pytest.mark.django_db
 def test_the_maintenance_switch(page: Client, staff: Client, now: datetime) -> None:
     given = {"hours": "2", "comment": "moving"}
     assert page.post("/alerts/maintenance", given).status_code == 403
@@ -280,6 +296,38 @@ def test_the_admin_reads_alerts_and_acknowledges_them(
     assert (alert.state, alert.acknowledged_by) == ("acknowledged", "chief")
     over.refresh_from_db()
     assert (over.state, over.acknowledged_by) == ("resolved", "")
+
+
+def test_the_admin_takes_all_at_once(staff: Client, now: datetime, counted: Counted) -> None:
+    """What was acknowledged before keeps who did it; so does the end of a silence that is over."""
+
+    def act(kind: str, action: str, rows: Any) -> tuple[int, str]:
+        data = {"action": action, "_selected_action": list(rows.values_list("pk", flat=True)[:100]),
+                "select_across": "1"}  # fmt: skip
+        with counted() as statements:
+            staff.post(f"/admin/monitoring/{kind}/", data)
+        text = staff.get(f"/admin/monitoring/{kind}/").content.decode()
+        return len(statements), text
+
+    first = make_alert(now, state="acknowledged", acknowledged_at=now, acknowledged_by="alice")
+    make_alert(now, subject="pi-2")
+    few, _ = act("alert", "acknowledge", Alert.objects.all())
+    for n in range(150):
+        make_alert(now, subject=f"n-{n}")
+    many, text = act("alert", "acknowledge", Alert.objects.all())
+    assert "150 alerts are acknowledged." in text and many <= few
+    first.refresh_from_db()
+    assert first.acknowledged_by == "alice"
+    assert not Alert.objects.filter(state="firing").exists()
+    values = {"rule": "node_down", "comment": "move", "created_at": now, "created_by": "alice"}
+    over = Silence.objects.create(ends_at=now - timedelta(hours=2), **values)
+    for n in range(150):
+        Silence.objects.create(subject=f"n-{n}", ends_at=now + timedelta(hours=9), **values)
+    asked, text = act("silence", "end", Silence.objects.all())
+    assert "150 silences are over." in text and asked <= few
+    over.refresh_from_db()
+    assert over.ends_at == now - timedelta(hours=2)
+    assert not silences.active(timezone.now())
 
 
 def test_the_admin_changes_a_silence_until_it_ends(staff: Client, now: datetime) -> None:
