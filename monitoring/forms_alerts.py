@@ -31,8 +31,9 @@ class QuietForm(forms.Form):
 class SilenceForm(QuietForm):
     rule = forms.ChoiceField(label=_("Rule"), required=False)
     subject = forms.CharField(
-        label=_("Node"), max_length=200, required=False,
-        widget=forms.TextInput({"autocomplete": "off"}), help_text=_("Empty: every node."),
+        label=_("Node or schedule"), max_length=200, required=False,
+        widget=forms.TextInput({"autocomplete": "off"}),
+        help_text=_("A node’s name, or “schedule 7” by its number. Empty: all."),
     )  # fmt: skip
     field_order = ["rule", "subject", "hours", "comment"]
 

@@ -78,7 +78,7 @@ class SilenceIn(StrictSerializer):
     )
     subject = serializers.CharField(
         max_length=200, required=False, allow_blank=True, default="",
-        help_text="a node's name; empty: any",
+        help_text="a node's name, or a schedule by its number (schedule 7); empty: any",
     )  # fmt: skip
     comment = serializers.CharField(max_length=300, help_text="why")
     ends_at = serializers.DateTimeField()

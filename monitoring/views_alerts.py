@@ -57,9 +57,15 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
         "rules": list(RULES),
         "severities": Severity.values,
         "states": SHOWN,
-        "nodes": Node.objects.filter(removed_at=None).values_list("name", flat=True),
+        "subjects": subjects(params.get("subject", "")),
     }
     return render(request, "monitoring/_alerts.html" if live else "monitoring/alerts.html", context)
+
+
+def subjects(chosen: str) -> list[str]:
+    """To filter by: the nodes, and what is chosen now, which may be a schedule or be gone."""
+    names = list(Node.objects.filter(removed_at=None).values_list("name", flat=True))
+    return names if not chosen or chosen in names else [*names, chosen]
 
 
 def page_of(rows: QuerySet[Alert], params: QueryDict) -> tuple[list[Alert], int | None]:

@@ -10,7 +10,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from cluster.models import Node
 from cluster.nodes import Refused
 from cluster.views.access import demand_staff, staff_only
 from jobs.views.access import name_of
@@ -51,7 +50,6 @@ def silences_page(request: HttpRequest) -> HttpResponse:
         "maintenance": silences.maintenance(now),
         "active": [one for one in lasting if not silences.is_maintenance(one)],
         "ended": over.order_by("-ends_at", "-pk")[:RECENT],
-        "node_names": Node.objects.filter(removed_at=None).values_list("name", flat=True),
     }
     return render(request, "monitoring/silences.html", context)
 

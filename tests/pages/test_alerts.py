@@ -184,6 +184,17 @@ def test_staff_acknowledges_and_silences(
 
 
 @pytest.mark.django_db
+def test_a_schedule_is_a_subject_like_a_node(page: Client, staff: Client, node: Node) -> None:
+    text = page.get("/alerts?subject=schedule+7").content.decode()
+    assert '<option value="schedule 7" selected>schedule 7</option>' in text
+    assert text.count(f'<option value="{node.name}">') == 1
+    text = page.get(f"/alerts?subject={node.name}").content.decode()
+    assert text.count(f'<option value="{node.name}"') == 1
+    text = staff.get("/alerts/silences?rule=schedule_failing&subject=schedule+7").content.decode()
+    assert 'value="schedule 7"' in text and ">Node or schedule</label>" in text
+
+
+@pytest.mark.django_db
 def test_every_silence_that_lasts_is_shown_the_first_to_end_first(
     page: Client, now: datetime
 ) -> None:
