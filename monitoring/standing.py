@@ -180,7 +180,7 @@ class StandingPlacer(Placer):
     def take(self, view: StandingView, need: Need, seconds: float) -> None:
         view.each = seconds
         view.take(need, self.now + seconds)
-        if kept := self.booked.get(view.place):
+        if (kept := self.booked.get(view.place)) is not None:
             kept += [self.now + seconds] * need.slots
         self.free_slots -= need.slots
         self.used.add(view.place)

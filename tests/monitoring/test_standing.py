@@ -82,6 +82,20 @@ def test_the_choices_are_those_of_a_placer_made_for_each_pass(strategy: str, see
         assert all(not view.placed for view in nodes)
 
 
+def test_what_starts_on_an_idle_node_that_was_booked_is_known_after_the_pass() -> None:
+    """What is kept of it for the next pass is no end at all, and then one."""
+    node = StandingView(id=1, name="n1", address="", slots=2)
+    placer = StandingPlacer([node])
+    placer.book(node, 1, 2.0)
+    starts = placer.place(Need(), "earliest_finish", lambda node: 2.0)
+    assert starts and starts.now
+    placer.end_pass()
+    assert (node.busy, node.ends) == (1, [2.0])
+    placer.now = 2.0
+    placer.give_back(0, Need(), 2.0)
+    assert (node.busy, node.ends, placer.free_slots) == (0, [], 2)
+
+
 def test_draws_fall_in_proportion_to_speed_times_free_slots() -> None:
     random.seed(3)
     nodes = [StandingView(id=n, name=f"n{n}", address="", slots=1, speed=n) for n in (1, 2, 3)]
