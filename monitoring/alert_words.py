@@ -198,11 +198,16 @@ def stuck_jobs(name: str, value: float | None, facts: Mapping[str, Any]) -> str:
         count,
     )
     reasons = [
-        f"{plain(one['node'])}: {_(one['text']) % one['values']}"
+        f"{plain(one['node'])}: {told(one.get('why') or of_old(one))}"
         for one in facts.get("reasons") or ()
     ]
     why = "; ".join(reasons) or str(facts.get("why") or "–")
     return text % {"count": count, "why": plain(why)}
+
+
+def of_old(reason: Mapping[str, Any]) -> dict[str, Any]:
+    """As alerts were kept until their reasons were stored as everything else is."""
+    return {"text": reason["text"], "values": reason["values"]}
 
 
 def overload(name: str, value: float | None, facts: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from django.db.models import Count, Q
 
 from cluster import placement
 from cluster.placement import NodeView
+from cluster.words import stored
 from jobs import counts, reasons
 from jobs.claim import READY
 from jobs.models import Attempt, Job, Need, Outcome, State
@@ -110,8 +111,8 @@ def stuck(views: Sequence[NodeView], now: datetime) -> dict[str, Any] | None:
         "jobs": len(rows),
         "job": job,
         "why": reasons.told(views, needs[need], placement.never),
-        "reasons": [{"node": view.name, "text": words.text, "values": words.values}
-                    for view in views[:3] if (words := placement.never(needs[need], view))],
+        "reasons": [{"node": view.name, "why": stored(words)} for view in views[:3]
+                    if (words := placement.never(needs[need], view))],
         "since": when(since).isoformat(timespec="seconds"),
     }  # fmt: skip
 

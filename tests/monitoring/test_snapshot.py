@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from cluster.models import Node
+from cluster.words import MOST, is_stored
 from jobs.models import Job, Lease
-from monitoring import asking, snapshot
-from monitoring.models import Sample
+from monitoring import alert_words, asking, snapshot
+from monitoring.models import Alert, Sample
 from tests.factories import hold_lease, make_job, make_node, make_sweep
 
 pytestmark = pytest.mark.django_db
@@ -72,8 +74,24 @@ def test_a_job_that_no_node_can_take_is_found(now: datetime) -> None:
     assert stuck and (stuck["jobs"], stuck["job"]) == (2, first.pk)
     assert stuck["since"] == "2026-03-01T11:59:00+00:00"
     assert "pi-1" in stuck["why"] and "gpu" in stuck["why"]
+    alert = Alert(rule="stuck_jobs", value=2.0, facts=stuck)
+    assert alert_words.summary(alert).endswith("can ever take: pi-1: lacks the tag gpu")
+    with translation.override("fr"):
+        assert "gpu" in (told := alert_words.summary(alert)) and "lacks" not in told
     Node.objects.update(tags=["gpu"], online=False)
     assert snapshot.read(now).stuck is None
+
+
+def test_the_reasons_why_jobs_are_stuck_are_kept_as_all_words_are_cut(now: datetime) -> None:
+    make_node("pi-1")
+    make_job(now, needs={"tags": [f"{n:040}" for n in range(20)]})
+    stuck = snapshot.read(now).stuck
+    assert stuck
+    [reason] = stuck["reasons"]
+    assert is_stored(reason["why"]) and len(reason["why"]["values"]["tags"]) == MOST
+    old = {"node": "pi-1", "text": "lacks the tag %(tags)s", "values": {"tags": "gpu"}}
+    alert = Alert(rule="stuck_jobs", value=1.0, facts={"reasons": [old]})  # of an older release
+    assert alert_words.summary(alert).endswith("pi-1: lacks the tag gpu")
 
 
 def test_what_was_is_read_from_the_samples(now: datetime) -> None:

@@ -30,7 +30,10 @@ FACTS: dict[str, dict[str, Any]] = {
     "stuck_jobs": {
         "job": 1,
         "reasons": [
-            {"node": HOSTILE, "text": "lacks the tag %(tags)s", "values": {"tags": HOSTILE}}
+            {
+                "node": HOSTILE,
+                "why": {"text": "lacks the tag %(tags)s", "values": {"tags": HOSTILE}},
+            }
         ],
     },
     "overload": {"ready": 5000, "before": 4000, "slots": 4},
