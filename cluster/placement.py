@@ -71,6 +71,10 @@ class NodeView:
             return 0.0
         return max(0.0, self.ends[0])
 
+    def lasts(self, expected: float | None) -> float:
+        """Seconds of a job here; by its speed alone where nothing is known of such jobs."""
+        return GUESS_SECONDS / self.speed if expected is None else expected
+
     def take(self, need: Need, seconds: float) -> None:
         """Give a job its slots now."""
         self.busy += need.slots
@@ -304,7 +308,7 @@ class Placer:
         if now:
             expected = seconds(node.id)
             receipt = self.receipt(entry, race, expected)
-            node.take(need, GUESS_SECONDS / node.speed if expected is None else expected)
+            node.take(need, node.lasts(expected))
             if race.strategy == "random_weighted":
                 node.drawn = score
         else:
@@ -342,8 +346,7 @@ class Placer:
         race.lasts = [0.0] * len(self.nodes)
         for place in places:
             node = self.nodes[place]
-            expected = seconds(node.id)
-            race.lasts[place] = GUESS_SECONDS / node.speed if expected is None else expected
+            race.lasts[place] = node.lasts(seconds(node.id))
         scored = [
             (self.free_for(race.need, place) + race.lasts[place], place, 0) for place in places
         ]
@@ -412,7 +415,7 @@ class Placer:
 
 def free_in(node: NodeView) -> float:
     while len(node.ends) < node.busy:  # a job of which nothing is known
-        heapq.heappush(node.ends, GUESS_SECONDS / node.speed)
+        heapq.heappush(node.ends, node.lasts(None))
     return node.free_in()
 
 

@@ -51,7 +51,7 @@ def earliest_finish(node: "NodeView", seconds: float | None) -> float:
 
     List scheduling by earliest completion time (Ibarra and Kim, 1977; HEFT's processor choice).
     """
-    return node.free_in() + (GUESS_SECONDS / node.speed if seconds is None else seconds)
+    return node.free_in() + node.lasts(seconds)
 
 
 STRATEGIES: dict[str, Score] = {

@@ -17,7 +17,7 @@ from django.db.models import Count, Max, Min
 from cluster import fleet, placement, setting
 from cluster.models import Node
 from cluster.placement import Choice, NodeView, Placer
-from cluster.strategies import FORESEEING, FORESEEN, GUESS_SECONDS
+from cluster.strategies import FORESEEING, FORESEEN
 from jobs import bundles, events, lease
 from jobs.ahead import Ahead
 from jobs.models import Attempt, Job, Need, OnLost
@@ -194,7 +194,7 @@ def foresee_ends(views: list[NodeView], times: RunTimes, now: datetime) -> None:
     speeds = {view.id: view.speed for view in views}
     expecting = cache(lambda spec: times.expecting(spec, speeds))
     for node, slots, spec, count, since in running_bundles(list(by_id)):
-        each = expecting(spec)(node) or GUESS_SECONDS / by_id[node].speed
+        each = by_id[node].lasts(expecting(spec)(node))
         left = count * each - (now - since).total_seconds()
         for _ in range(slots):  # overdue: soon, but not now
             heapq.heappush(by_id[node].ends, max(left, each / 10))

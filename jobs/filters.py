@@ -9,8 +9,7 @@ from django.utils.translation import gettext as _
 
 from jobs import failures
 from jobs.models import Job, JobQuerySet, Kind, State, Sweep
-from jobs.parameters import BadParameter as BadFilter
-from jobs.parameters import moment
+from jobs.parameters import BadParameter, moment
 
 ALIASES = {"pending": State.QUEUED, "completed": State.SUCCEEDED}
 REASONS = ("scheduled", "retrying", "blocked", "held", "pending", "cancelling")
@@ -99,17 +98,17 @@ def one_of(field: str, word: str, known: Iterable[str]) -> str:
     if word in known:
         return word
     message = _("One of %(known)s, not %(word)s.")
-    raise BadFilter(field, message % {"known": ", ".join(known), "word": word})
+    raise BadParameter(field, message % {"known": ", ".join(known), "word": word})
 
 
 def number(field: str, text: str) -> int:
     if not text.isdigit() or len(text) > 18:
-        raise BadFilter(field, _("A number, not %(text)s.") % {"text": text})
+        raise BadParameter(field, _("A number, not %(text)s.") % {"text": text})
     return int(text)
 
 
 def digest(text: str) -> str:
     if not failures.DIGEST.fullmatch(text):
         message = _("16 hexadecimal digits, as GET /api/failures tells them, not %(text)s.")
-        raise BadFilter("failure", message % {"text": text[:100]})
+        raise BadParameter("failure", message % {"text": text[:100]})
     return text

@@ -4,7 +4,7 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from jobs.parameters import BadParameter as BadFilter
+from jobs.parameters import BadParameter
 from monitoring.models import Alert, AlertState, Severity
 from monitoring.rules import RULES
 
@@ -24,7 +24,7 @@ def filtered(params: QueryDict) -> QuerySet[Alert]:
             if name in KNOWN and value not in KNOWN[name]:
                 message = _("One of %(known)s, not %(word)s.")
                 known = ", ".join(KNOWN[name])
-                raise BadFilter(name, message % {"known": known, "word": value[:100]})
+                raise BadParameter(name, message % {"known": known, "word": value[:100]})
         if name == "state" and "open" in chosen:
             chosen = [*OPEN, *(value for value in chosen if value != "open")]
         found = found.filter(**{f"{name}__in": [value.replace("\0", "") for value in chosen]})

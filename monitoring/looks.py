@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from cluster.words import stored
 
 GIGABYTE = 10**9
-FRESH = timedelta(seconds=60)  # an older reading of a node says nothing about now
+FRESH = timedelta(seconds=60)  # an older reading, or older totals, say nothing about now
 DISPATCHER_SILENT = 20.0  # seconds: from then on nobody knows how the nodes are
 SETTLING = timedelta(seconds=25)  # a dispatcher that has just started has not heard all nodes
 NEVER_HEARD = timedelta(minutes=5)  # a node that was added may take its time

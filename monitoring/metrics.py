@@ -13,9 +13,10 @@ from typing import Any
 from django.utils.translation import gettext_noop as _
 
 from jobs.rows import moment, select, when
+from monitoring.looks import FRESH
 from monitoring.samples import FINE, Point, Values, cluster_values, node_values
 from monitoring.snapshot import ClusterSnapshot
-from monitoring.totals import FRESH, WAITS
+from monitoring.totals import WAITS
 
 MINUTES, HOUR = 300, 3600  # windows
 BACKS = (60, MINUTES, 900, HOUR)  # seconds, to a node's samples

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cluster.placement import Need, Seconds, never
-from cluster.strategies import FORESEEN, GUESS_SECONDS
+from cluster.strategies import FORESEEN
 from jobs import bundles
 from jobs.ahead import PAUSE, SOON_SECONDS
 from monitoring.standing import StandingPlacer, StandingRace, StandingView
@@ -208,8 +208,9 @@ class Run:
             if choice is None:
                 self.blocked.setdefault(lane.need, []).append(heapq.heappop(heads))
                 continue
-            if choice.now:
-                self.start(lane, choice.node)
+            view, now = choice
+            if now:
+                self.start(lane, view)
             else:  # it waits for a node that will have done it sooner than any free one
                 looked += 1
                 if not lane.passed:
@@ -242,7 +243,7 @@ class Run:
         need, jobs, expected = lane.race.need, lane.jobs, lane.seconds(view.id)
         first = now - self.ended_at > REST_SECONDS
         size = 1 if lane.alone else bundles.size(expected, self.waiting, self.slots, first)
-        each = GUESS_SECONDS / view.speed if expected is None else expected
+        each = view.lasts(expected)
         overheads, clock = self.scene.overheads, now
         if not lane.alone and self.followable.get(place, 0) >= need.slots == 1:
             self.followable[place] -= 1

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import compress
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any
 
 from cluster.placement import (
     BEFORE_SLOTS,
@@ -29,7 +29,7 @@ from cluster.placement import (
     short_of_memory,
     short_of_slots,
 )
-from cluster.strategies import FORESEEING, GUESS_SECONDS, STRATEGIES
+from cluster.strategies import FORESEEING, STRATEGIES
 
 LATE = 0.1  # of a member's time: an overdue slot is free so soon, but not now (claim.foresee_ends)
 WIDER = 1.05  # than what the look before reached
@@ -63,13 +63,6 @@ class StandingView(NodeView):
         for _ in range(need.slots):
             self.ends[self.ends.index(expected)] = end
         heapq.heapify(self.ends)
-
-
-class Chosen(NamedTuple):
-    """As placement.Choice."""
-
-    node: StandingView
-    now: bool
 
 
 @dataclass
@@ -118,8 +111,8 @@ class StandingPlacer(Placer):
             view.place = view.turn = place
         self.standing: dict[Any, StandingRace] = {}
         self.changes = Log()
-        self.sooner = [Chosen(view, True) for view in self.views]
-        self.later = [Chosen(view, False) for view in self.views]
+        self.sooner = [(view, True) for view in self.views]
+        self.later = [(view, False) for view in self.views]
         self.scores = False  # some race goes by more than the time
         self.passes = 1
         self.looks_ahead = False  # in this pass
@@ -147,7 +140,7 @@ class StandingPlacer(Placer):
             race.fits = [first_reason(BEFORE_SLOTS, need, view) is None for view in self.views]
             if foresees:
                 race.lasts = [
-                    lasts(view, seconds) if fits else math.inf
+                    view.lasts(seconds(view.id)) if fits else math.inf
                     for view, fits in zip(self.views, race.fits, strict=True)
                 ]
                 fitting = compress(range(len(self.views)), race.fits)
@@ -156,8 +149,8 @@ class StandingPlacer(Placer):
             self.scores |= not foresees
         return race
 
-    def choose(self, race: StandingRace, seconds: Seconds) -> Chosen | None:
-        """As `place`, for a job of this race; without a receipt."""
+    def choose(self, race: StandingRace, seconds: Seconds) -> tuple[StandingView, bool] | None:
+        """As `place`, for a job of this race: the node, and whether it starts there now."""
         if not race.lasts:
             entry = self.at_once(race)
         elif race.passes != self.passes or not (entry := self.soonest(race)):
@@ -171,7 +164,9 @@ class StandingPlacer(Placer):
             self.book(view, need.slots, race.lasts[place])
         else:
             chosen = self.sooner[place]
-            self.take(view, need, race.lasts[place] if race.lasts else lasts(view, seconds))
+            self.take(view, need, (
+                race.lasts[place] if race.lasts else view.lasts(seconds(view.id))
+            ))  # fmt: skip
             race.drawn = score  # for the strategy that draws
         if self.scores:
             self.changed(view)
@@ -335,8 +330,3 @@ class StandingPlacer(Placer):
         elif race.strategy == "random_weighted":
             view.drawn = race.drawn
         return STRATEGIES[race.strategy](view, None)
-
-
-def lasts(view: NodeView, seconds: Seconds) -> float:
-    expected = seconds(view.id)
-    return GUESS_SECONDS / view.speed if expected is None else expected

@@ -19,10 +19,10 @@ from django.db.models import Max
 
 from jobs.models import FINAL_STATES, Attempt, Outcome
 from jobs.rows import select
+from monitoring.looks import FRESH
 from monitoring.models import Sample, Totals
 
 AT_ONCE = 50_000  # attempts; the rest comes with the next step
-FRESH = timedelta(seconds=60)  # older totals tell nothing of now
 DAY, NEAR = timedelta(days=1), timedelta(minutes=15)
 WAITS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 RUNS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)

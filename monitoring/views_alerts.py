@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cluster.models import Node
 from cluster.views.access import staff_only
+from jobs.parameters import BadParameter
 from jobs.views.access import name_of
 from jobs.views.listing import key, without
 from monitoring import alert_filters, alerts, monitor_beat, silences
@@ -30,7 +31,7 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
     params, now, problem = request.GET, timezone.now(), ""
     try:
         rows = alert_filters.filtered(params)
-    except alert_filters.BadFilter as bad:
+    except BadParameter as bad:
         rows, problem = Alert.objects.none(), f"{bad.field}: {bad}"
     chosen = any(params.get(name) for name in alert_filters.NAMES)
     still_open = list[Alert]()

@@ -21,8 +21,9 @@ from cluster.models import Node
 from cluster.placement import NodeView
 from jobs import cleanup, counts, failure_tally, lifecycle, reach
 from jobs.claim import busy
-from jobs.filters import ALIASES, REASONS, BadFilter, digest, filtered, moment, number
+from jobs.filters import ALIASES, REASONS, digest, filtered, moment, number
 from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, Kind, Need, State
+from jobs.parameters import BadParameter
 from jobs.reach import Number
 from jobs.reasons import reason
 from jobs.templatetags.show import shown_state
@@ -224,7 +225,7 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
     try:
         jobs, by = selected(params, now), numbers(without(plain, "state", "reason"), now, near)
         whole = numbers(without(plain, "state"), now, near) if params.get("reason") else by
-    except BadFilter as bad:
+    except BadParameter as bad:
         problem, jobs, whole = f"{bad.field}: {bad}", Job.objects.none(), by
     whole_total = total(whole, params)
     if whole_total == Number(0):
@@ -320,7 +321,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
         whole = (
             selected(without(params, "before", "after"), now) if request.POST.get("all") else None
         )
-    except BadFilter:
+    except BadParameter:
         whole = Job.objects.none()
     chosen = whole if whole is not None else Job.objects.filter(pk__in=ids[:1000])
     if action not in ACTIONS or (whole is None and not ids):
