@@ -24,7 +24,7 @@ def read_list(text: str, lines: list[str]) -> list[Any]:
         if text.lstrip().startswith("["):
             return list(json.loads(text))
         return [json.loads(line) for line in lines]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadAxis(str(error)) from None
 
 
@@ -41,7 +41,7 @@ def values(text: str) -> Any:
     if text.startswith(("[", "{")):
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadAxis(f"{text} ({error})") from None
     return [value(part.strip()) for part in text.split(",") if part.strip()]
 
@@ -50,7 +50,7 @@ def value(text: str) -> Any:
     """A number, true, null or "quoted" as JSON reads it; else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from jobs import axes
+from jobs import axes, values
 from jobs.catalog import Function, Parameter
 from jobs.models import OnLost
 from jobs.serializers import JobIn, SweepIn
@@ -184,7 +184,7 @@ class WorkForm(forms.Form):
         if self.is_sweep and data.get("over"):
             try:
                 data["over"] = axes.read(data["over"], data.get("mode", "grid"))
-            except axes.BadAxis as bad:
+            except ValueError as bad:  # BadAxis, or a number of thousands of digits
                 self.add_error("over", _("Cannot read: %s") % bad)
         if any("=" not in line for line in data.get("env", "").splitlines() if line.strip()):
             self.add_error("env", _("One NAME=value a line."))
@@ -192,6 +192,9 @@ class WorkForm(forms.Form):
             data["more"] = axes.value(text)
             if not isinstance(data["more"], dict):
                 self.add_error("more", _("Give a JSON object."))
+        for name in list(data):
+            if problem := values.complaint(data[name]):
+                self.add_error(name, problem)  # which takes it out of data as well
         return data
 
     def checked(self) -> dict[str, Any] | None:

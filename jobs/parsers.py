@@ -7,9 +7,13 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.utils.translation import gettext as _
 from rest_framework import status
+from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
+
+from jobs import values
+from node.errors import DEEPEST
 
 Context = Mapping[str, Any] | None
 
@@ -28,7 +32,8 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
 
 
 class LimitedJSON(JSONParser):
-    """JSON, refused before it is read where it is larger than any job needs."""
+    """JSON, refused before it is read where it is larger than any job needs, and after where it
+    could not be told again."""
 
     def parse(
         self, stream: Any, media_type: str | None = None, parser_context: Context = None
@@ -36,7 +41,14 @@ class LimitedJSON(JSONParser):
         request = (parser_context or {})["request"]
         if int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise RequestDataTooBig
-        return super().parse(stream, media_type, parser_context)
+        try:
+            data = super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            message = _("Nested more than %(most)s deep.") % {"most": DEEPEST}
+            raise ValidationError({"body": [message]}) from None
+        if found := values.refused(data):
+            raise ValidationError(found)
+        return data
 
 
 class Raw:

@@ -1,6 +1,5 @@
 """What goes out by the API."""
 
-import json
 import threading
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from cluster.wording import told
-from jobs import counts
+from jobs import counts, values
 from jobs.models import Artifact, Attempt, Event, File, Job, Sweep
 from jobs.reasons import reason
 
@@ -75,12 +74,13 @@ class JobOut(serializers.ModelSerializer):
             "created_at", "run_at", "started_at", "finished_at", "run_seconds",
         ]  # fmt: skip
 
-    def get_args(self, job: Job) -> dict[str, Any]:
-        return dict(json.loads(job.args))
+    @extend_schema_field(serializers.DictField())
+    def get_args(self, job: Job) -> Any:
+        return values.read(job.args)
 
     @extend_schema_field({})
     def get_result(self, job: Job) -> Any:
-        return None if job.result is None else json.loads(job.result)
+        return None if job.result is None else values.read(job.result)
 
     def get_reason(self, job: Job) -> str:
         return reason(job, self.context["now"], self.context["views"])

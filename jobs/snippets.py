@@ -4,20 +4,22 @@ import json
 import shlex
 from typing import Any
 
+from jobs import values
 from jobs.models import Job
 
 PLAIN = {"priority": 0, "max_attempts": 1, "on_lost": "retry", "strategy": "", "name": ""}
 
 
 def body_of(job: Job) -> dict[str, Any]:
-    """What to POST to get this job once more. Needs spec and need."""
-    spec = {name: value for name, value in job.spec.body.items() if name != "memory_mb"}
+    """What to POST to get this job once more, as far as it can be. Needs spec and need."""
+    known = values.mended(job.spec.body)
+    spec = {name: value for name, value in known.items() if name != "memory_mb"}
     body: dict[str, Any] = {"name": job.name, **spec}
     if job.need.body:
         body["needs"] = job.need.body
     if job.spec.retry_on:
         body["retry_on"] = job.spec.retry_on
-    if args := json.loads(job.args):
+    if isinstance(args := values.read(job.args), dict) and args:
         body["args"] = args
     for name in ("priority", "max_attempts", "on_lost", "strategy"):
         body[name] = getattr(job, name)

@@ -11,7 +11,7 @@ CONTROL = re.compile(
     "|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?"  # OSC: titles, links
     "|\x1b[PX^_][^\x1b]*(?:\x1b\\\\)?"  # DCS and kin
     "|\x1b[ -/]*[0-~]?"
-    f"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029{TURNS}]"
+    f"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{TURNS}]"
 )
 COLOURS = {*range(30, 38), *range(90, 98)}
 LONGEST = 4000  # characters of one line that are shown

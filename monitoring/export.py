@@ -18,6 +18,7 @@ from django.db.models.functions import Coalesce, Length
 from cluster.words import told as said_in
 from jobs.cells import cell
 from jobs.models import Attempt, Job
+from jobs.values import read
 from monitoring.models import Alert, Sample
 
 LOOK = 1000  # rows whose weight is read at once
@@ -147,7 +148,7 @@ def told_row(what: What, values: Iterable[Any]) -> Row:
         for name, value in zip(what.columns, values, strict=True)
     }
     for name in what.json:
-        row[name] = None if row[name] is None else json.loads(row[name])
+        row[name] = None if row[name] is None else read(row[name])
     for name in what.words:
         row[name] = said_in(row[name], str)
     return row

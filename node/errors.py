@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 RESULT_LIMIT = 1_000_000  # bytes of JSON
+DEEPEST = 200  # lists and objects in each other; beyond, not all that reads JSON can
 
 
 class MemberError(Exception):
@@ -17,6 +18,10 @@ def too_large(size: int) -> MemberError:
         f"the result is {size:,} bytes, more than the {RESULT_LIMIT:,} that are kept; "
         "write it to a file and name that file in outputs",
     )
+
+
+def too_deep() -> MemberError:
+    return MemberError("result_not_json", f"the result is nested more than {DEEPEST} deep")
 
 
 def start_failure(error: BaseException, what: str) -> tuple[dict[str, str], int]:

@@ -10,7 +10,7 @@ import importlib
 import json
 import sys
 
-from node.errors import RESULT_LIMIT, MemberError, too_large
+from node.errors import DEEPEST, RESULT_LIMIT, MemberError, too_deep, too_large
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,12 +129,14 @@ def arguments(
 
 
 def result_text(value: Any) -> str:
-    """The value as JSON, or a MemberError that says why not."""
+    """The value as JSON that everybody can read, or a MemberError that says why not."""
     if value is None:
         return "null"
     try:
         text = repr(value) if type(value) is int else _JSON.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise too_deep() from None
+    except (TypeError, ValueError) as error:
         kind = type(value).__name__
         raise MemberError(
             "result_not_json",
@@ -143,6 +145,10 @@ def result_text(value: Any) -> str:
         ) from None
     if len(text) > RESULT_LIMIT:  # ASCII: characters are bytes
         raise too_large(len(text))
+    if "\\ud" in text or text.count("[") + text.count("{") > DEEPEST:
+        from node.report import checked_result
+
+        return checked_result(text)
     return text
 
 

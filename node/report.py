@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from node.errors import RESULT_LIMIT, MemberError, too_large
+from node.errors import DEEPEST, RESULT_LIMIT, MemberError, too_deep, too_large
 
 if TYPE_CHECKING:
     from node.watch import Ended
@@ -146,12 +146,45 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if abs(value) == float("inf"):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_ESCAPE = re.compile(  # one for each kind: a pair is a character, its half alone is none
+    r"\\u[Dd][89ABab]..\\u[Dd][C-Fc-f]..|(?P<half>\\u[Dd][89A-Fa-f]..)|\\."
+)
+
+
 def checked_result(text: str) -> str:
-    """The text itself, if it is JSON of an acceptable size."""
+    """The text, if it is JSON of an acceptable size and depth.
+
+    Halves of characters, as in a file name that is no UTF-8, become replacement characters: what
+    reads JSON takes them nowhere.
+    """
     if len(text) > RESULT_LIMIT:
         raise too_large(len(text))
     try:
-        json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        raise too_deep() from None
+    except ValueError as error:
         raise MemberError("result_not_json", f"the result is not JSON: {error}") from None
+    if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
+        raise too_deep()
+    if "\\ud" in text or "\\uD" in text:
+        return _ESCAPE.sub(lambda found: r"\ufffd" if found["half"] else found[0], text)
     return text
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _depth in range(DEEPEST):
+        lists = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [each for inner in lists for each in inner if isinstance(each, (dict, list))]
+        if not level:
+            return False
+    return True

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from jobs import values
 from schedules.bodies import flat
 from schedules.models import Schedule
 from schedules.serializers import RuleIn, ScheduleIn
@@ -111,9 +112,12 @@ class ScheduleForm(RuleForm):
 
     def clean_body(self) -> Any:
         try:
-            return json.loads(self.cleaned_data["body"])
-        except ValueError as error:
+            body = json.loads(self.cleaned_data["body"])
+        except (ValueError, RecursionError) as error:
             raise forms.ValidationError(_("No JSON: %s") % error) from None
+        if problem := values.complaint(body):
+            raise forms.ValidationError(problem)
+        return body
 
     def checked(self, owner: Any, schedule: Schedule | None = None) -> dict[str, Any] | None:
         """As ScheduleIn passed it; None where it refused."""
@@ -153,7 +157,7 @@ def initial_of(schedule: Schedule) -> dict[str, Any]:
         "missed": schedule.missed,
         "overlap": schedule.overlap,
         "what": schedule.what,
-        "body": json.dumps(schedule.body, indent=2, ensure_ascii=False),
+        "body": json.dumps(values.mended(schedule.body), indent=2, ensure_ascii=False),
     }
 
 

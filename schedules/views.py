@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from cluster.wording import said
-from jobs import counts, terminal
+from jobs import counts, terminal, values
 from jobs.turns import turn
 from jobs.views.access import demand, may_change, name_of
 from jobs.views.listing import key
@@ -72,7 +72,7 @@ def schedules_page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def schedule_page(request: HttpRequest, pk: int) -> HttpResponse:
     schedule = the_schedule(pk)
-    body = json.dumps(schedule.body, indent=2, ensure_ascii=False)
+    body = json.dumps(values.mended(schedule.body), indent=2, ensure_ascii=False)
     context = schedule_context(request, schedule) | {"body": terminal.plain(body)}
     return render(request, "schedules/schedule.html", context)
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from jobs import snippets
+from jobs import snippets, values
 from jobs.models import Job, Sweep
 from jobs.views.access import demand, user_of
 from jobs.views.listing import key
@@ -113,7 +113,7 @@ def prefilled(request: HttpRequest) -> dict[str, Any]:
     elif request.GET.get("from") == "submit" and BODY in request.session:
         what, body = request.session[BODY]
         name = body.get("name", "")
-    text = json.dumps(body, indent=2, ensure_ascii=False)
+    text = json.dumps(values.mended(body), indent=2, ensure_ascii=False)
     return {"name": name[:100], "what": what, "body": text}
 
 

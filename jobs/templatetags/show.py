@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from cluster.wording import said, told
-from jobs import terminal
+from jobs import terminal, values
 from jobs.amounts import UNKNOWN, size
 from jobs.models import Job, State
 
@@ -243,7 +243,7 @@ def query(context: template.Context, **changes: object) -> str:
 def arguments(job: Job) -> str:
     """A job's arguments in one line: seed=3, size="big"."""
     try:
-        found = json.loads(job.args)
+        found = values.loads(job.args)
     except ValueError:
         return job.args
     return ", ".join(

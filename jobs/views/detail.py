@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from cluster.placement import NodeView
-from jobs import cleanup, files, lifecycle, snippets, terminal, why
+from jobs import cleanup, files, lifecycle, snippets, terminal, values, why
 from jobs.console import console, last_lines
 from jobs.models import FINAL_STATES, Artifact, Attempt, Job, Outcome, State
 from jobs.reasons import reason
@@ -198,11 +198,11 @@ def length(start: datetime | None, end: datetime | None) -> str:
 
 
 def pretty(text: str | None) -> str | None:
-    """JSON for the eye; as it is where it is short or no JSON."""
+    """JSON for the eye; as it is where it is short, or none that can be shown."""
     if text is None:
         return None
     try:
-        shown = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        shown = json.dumps(values.loads(text), indent=2, ensure_ascii=False)
     except ValueError:
         shown = text
     if isinstance(text, str) and len(text) <= 60 and text[:1] not in "[{":

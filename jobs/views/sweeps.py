@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from jobs import counts, lifecycle
+from jobs import counts, lifecycle, values
 from jobs.cells import cell
 from jobs.filters import between
 from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, State, Sweep
@@ -98,14 +98,14 @@ def sweep_context(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
         "done": done(by),
         "here": sum(by.values()),
         "may_change": may_change(request, sweep),
-        "axes": json.dumps(sweep.over, ensure_ascii=False),
+        "axes": json.dumps(values.mended(sweep.over), ensure_ascii=False),
         "finished_at": counts.finished({sweep.pk: by}).get(sweep.pk),
     }
 
 
 def table(jobs: list[Job]) -> dict[str, Any]:
     """Arguments and results as columns: those that occur on this page."""
-    args = [loaded(job.args) for job in jobs]
+    args = [given(job.args) for job in jobs]
     results = [loaded(job.result) for job in jobs]
     names = columns(args)[:MOST_COLUMNS]
     fields = columns(results)[:MOST_COLUMNS]
@@ -113,10 +113,10 @@ def table(jobs: list[Job]) -> dict[str, Any]:
     rows = [
         {
             "job": job,
-            "args": [short(values.get(name)) if name in values else "" for name in names],
+            "args": [short(known.get(name)) if name in known else "" for name in names],
             "results": result_cells(job, result, fields, scalar),
         }
-        for job, values, result in zip(jobs, args, results, strict=True)
+        for job, known, result in zip(jobs, args, results, strict=True)
     ]
     heads = ["result", *fields] if scalar else fields
     return {"rows": rows, "arg_names": names, "result_names": heads}
@@ -129,10 +129,12 @@ def result_cells(job: Job, result: Any, fields: list[str], scalar: bool) -> list
 
 
 def loaded(text: str | None) -> Any:
-    try:
-        return json.loads(text) if text else {}
-    except ValueError:
-        return {}
+    return values.read(text) if text else {}
+
+
+def given(args: str) -> dict[str, Any]:
+    found = loaded(args)
+    return found if isinstance(found, dict) else {}
 
 
 def columns(rows: Iterable[Any]) -> list[str]:
@@ -177,11 +179,11 @@ def csv_rows(sweep: Sweep) -> Iterator[str]:
     names, fields, scalar = all_columns(jobs)
     heads = ["job", "state", "node", "run_seconds", *[f"args.{name}" for name in names]]
     yield line([*heads, *(["result"] if scalar else []), *[f"result.{f}" for f in fields], "error"])
-    values = jobs.values_list("id", "state", "node__name", "run_seconds", "args", "result", "error")
-    for pk, state, node, seconds, args, result, error in values.iterator(chunk_size=500):
-        given, got = loaded(args), loaded(result)
+    rows = jobs.values_list("id", "state", "node__name", "run_seconds", "args", "result", "error")
+    for pk, state, node, seconds, args, result, error in rows.iterator(chunk_size=500):
+        known, got = given(args), loaded(result)
         whole = isinstance(got, dict)
-        cells = [pk, state, node, seconds, *[given.get(name) for name in names]]
+        cells = [pk, state, node, seconds, *[known.get(name) for name in names]]
         cells += [None if whole or result is None else got] if scalar else []
         cells += [got.get(name) if whole else None for name in fields]
         yield line([*cells, error])
@@ -193,7 +195,7 @@ def all_columns(jobs: JobQuerySet) -> tuple[list[str], list[str], bool]:
     fields: dict[str, None] = {}
     scalar = False
     for args, result in jobs.values_list("args", "result").iterator(chunk_size=500):
-        names |= dict.fromkeys(loaded(args))
+        names |= dict.fromkeys(given(args))
         got = loaded(result)
         if isinstance(got, dict):
             fields |= dict.fromkeys(got)

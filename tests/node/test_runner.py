@@ -91,10 +91,19 @@ def test_what_a_program_writes_to_the_result_file_is_the_result(bench: Bench) ->
     assert report["artifacts"] == []
 
 
+def test_half_a_character_in_a_result_is_replaced_and_a_whole_one_is_not(bench: Bench) -> None:
+    text = r'["\uDCe9", "\ud83d\ude00", "\\ud83d", "é", "\ude00\ud83d\u0041"]'
+    report = bench.shell(f"""printf '%s' '{text}' > "$DISPYCLUSTER_RESULT" """)
+    assert json.loads(report["result"]) == ["�", "😀", r"\ud83d", "é", "��A"]
+
+
 @pytest.mark.parametrize(
     ("line", "error_type", "error"),
     [
         ("echo NaN >", "result_not_json", "NaN"),
+        ("echo '{\"x\": [-1e999]}' >", "result_not_json", "-1e999 is too large a number"),
+        ("printf '[%.0s' $(seq 300) >", "result_not_json", "JSON"),
+        ('python3 -c \'print("[" * 300 + "]" * 300)\' >', "result_not_json", "200 deep"),
         ("echo '{' >", "result_not_json", "not JSON"),
         ("printf '\\377' >", "result_not_json", "UTF-8"),
         ("head -c 1000001 /dev/zero >", "result_too_large", "1,000,001 bytes"),

@@ -47,7 +47,18 @@ def rude():
     raise Rude
 
 def give(what):
-    return {"set": {1}, "nan": float("nan"), "object": Rude, "bytes": [b"x"]}[what]
+    return {"set": {1}, "nan": float("nan"), "object": Rude, "bytes": [b"x"],
+            "inf": [float("inf")]}[what]
+
+def names():
+    whole = os.fsdecode("caf\\u00e9 \\U0001F600".encode())
+    return {os.fsdecode(b"caf\\xe9"): [os.fsdecode(b"caf\\xe9"), whole, r"\\ud83d"]}
+
+def nest(depth):
+    found = []
+    for _ in range(depth - 1):
+        found = [found]
+    return found
 
 def loop():
     a = []
@@ -148,6 +159,9 @@ def test_an_exception_is_told_from_the_users_frames_on(bench: Bench, isolation: 
         ("things.interrupt", {}, "KeyboardInterrupt", "KeyboardInterrupt"),
         ("things.give", {"what": "set"}, "result_not_json", "set"),
         ("things.give", {"what": "nan"}, "result_not_json", "float"),
+        ("things.give", {"what": "inf"}, "result_not_json", "list"),
+        ("things.nest", {"depth": 201}, "result_not_json", "more than 200 deep"),
+        ("things.nest", {"depth": 990}, "result_not_json", "more than 200 deep"),
         ("things.give", {"what": "object"}, "result_not_json", "type"),
         ("things.give", {"what": "bytes"}, "result_not_json", "Object of type bytes"),
         ("things.loop", {}, "result_not_json", "Circular"),
@@ -171,6 +185,15 @@ def test_what_can_go_wrong_is_said_in_words(
     assert report["result"] is None
     assert len(report["error"]) < 1_100
     assert len(report["traceback"]) <= 16_000
+
+
+@ALL
+def test_a_file_name_that_is_no_text_does_not_cost_the_result(bench: Bench, isolation: str) -> None:
+    report = bench.call("things.names", {}, isolation=isolation)
+    assert (report["outcome"], report["error"]) == ("succeeded", "")
+    assert json.loads(report["result"]) == {"caf�": ["caf�", "café 😀", r"\ud83d"]}
+    report = bench.call("things.nest", {"depth": 200}, isolation=isolation)
+    assert report["result"] == "[" * 200 + "]" * 200
 
 
 @ALL
