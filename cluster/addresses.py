@@ -36,7 +36,7 @@ def host(text: str) -> str:
             "port, no http://, no spaces."
         )
         raise BadAddress(message)
-    if labels[-1].isdigit():  # 10.0.0.256, or 10.1
+    if labels[-1].isdecimal():  # 10.0.0.256, or 10.1
         message = _("%(address)s is no IP address: those are four numbers from 0 to 255.")
         raise BadAddress(message % {"address": name})
     return name.lower()

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
@@ -24,7 +24,7 @@ from cluster import fleet
 from cluster.placement import NodeView
 from jobs import cleanup, counts, filters, idempotency, lifecycle, output, reach, submit, why
 from jobs.models import FINAL_STATES, Attempt, Job, JobQuerySet, Sweep
-from jobs.parameters import MOMENT, BadParameter
+from jobs.parameters import MOMENT, BadParameter, key
 from jobs.representations import (
     ArtifactOut,
     JobDetailOut,
@@ -52,6 +52,12 @@ class ByKey(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 1000
 
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor: Cursor | None = super().decode_cursor(request)
+        if cursor and cursor.position is not None and key(str(cursor.position)) is None:
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
+
 
 class ByReach(ByKey):
     """Where no index leads to the jobs, a page looks at the newest ones that come next alone: it
@@ -63,15 +69,14 @@ class ByReach(ByKey):
     def paginate_queryset(self, jobs: Any, request: Request, view: Any = None) -> list[Any] | None:
         cursor, params = self.decode_cursor(request), request.query_params
         names = {name for name in filters.NAMES if params.getlist(name)} - {"state"}
-        position = str(cursor.position or "") if cursor else ""
-        key = int(position) if position.isdigit() else None
+        position = key(str(cursor.position)) if cursor else None
         if not reach.led(names):
             if cursor and cursor.reverse:
-                self.end = reach.end_after(key or 0)
+                self.end = reach.end_after(position or 0)
                 within = {"pk__lte": self.end}
             else:
                 states = [filters.ALIASES.get(word, word) for word in params.getlist("state")]
-                self.end = reach.newest(reach.NEWEST, key).end(states)
+                self.end = reach.newest(reach.NEWEST, position).end(states)
                 within = {"pk__gte": self.end}
             jobs = jobs if self.end is None else jobs.filter(**within)
         page: list[Any] | None = super().paginate_queryset(jobs, request, view)
@@ -294,7 +299,7 @@ class JobOutput(APIView):
         if stream not in ("stdout", "stderr"):
             raise ValidationError({"stream": [_("Either stdout or stderr.")]})
         attempt = find_attempt(pk, params.get("attempt"))
-        offset = whole(params, "offset", 0, 2**62)
+        offset = whole(params, "offset", 0, 10**18 - 1)
         pieces = output.read(attempt.pk, stream, offset, whole(params, "limit", 2**20, MOST_OUTPUT))
         if params.get("raw") in ("1", "true"):
             return attachment(b"".join(data for _at, data in pieces), f"job-{pk}-{stream}.txt")
@@ -324,9 +329,9 @@ def output_answer(
 def find_attempt(job: int, number: str | None) -> Attempt:
     attempts = Attempt.objects.filter(job=job)
     if number is not None:
-        if not number.isdigit():
+        if (wanted := key(number)) is None:
             raise ValidationError({"attempt": [_("A number.")]})
-        return get_object_or_404(attempts, number=int(number))
+        return get_object_or_404(attempts, number=wanted)
     newest = attempts.order_by("-number").first()
     if newest is None:
         get_object_or_404(Job, pk=job)
@@ -335,10 +340,10 @@ def find_attempt(job: int, number: str | None) -> Attempt:
 
 
 def whole(params: Any, name: str, default: int, most: int) -> int:
-    text = params.get(name, str(default))
-    if not text.isdigit() or int(text) > most:
+    found = key(params.get(name, str(default)))
+    if found is None or found > most:
         raise ValidationError({name: [_("A whole number up to %(most)s.") % {"most": most}]})
-    return int(text)
+    return found
 
 
 def attachment(data: bytes, name: str) -> HttpResponse:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from jobs import failures
 from jobs.models import Job, JobQuerySet, Kind, State, Sweep
-from jobs.parameters import BadParameter, moment
+from jobs.parameters import BadParameter, key, moment
 
 ALIASES = {"pending": State.QUEUED, "completed": State.SUCCEEDED}
 REASONS = ("scheduled", "retrying", "blocked", "held", "pending", "cancelling")
@@ -20,6 +20,9 @@ NAMES = (
 
 def filtered(params: QueryDict, now: datetime) -> JobQuerySet:
     """The jobs that match; a repeated parameter means any of its values."""
+    for name in NAMES:
+        if any("\0" in text for text in params.getlist(name)):
+            raise BadParameter(name, _("There is a zero byte in it."))
     jobs = Job.objects.all()
     if states := params.getlist("state"):
         jobs = jobs.filter(state__in=[state(word) for word in states])
@@ -81,8 +84,8 @@ def with_reason(jobs: JobQuerySet, words: list[str], now: datetime) -> JobQueryS
 def matching(jobs: JobQuerySet, text: str) -> JobQuerySet:
     """By number, or by a part of the name or of what runs."""
     found = Q(name__icontains=text) | Q(spec__title__icontains=text)
-    if text.isdigit() and len(text) < 19:
-        found |= Q(pk=int(text))
+    if (pk := key(text)) is not None:
+        found |= Q(pk=pk)
     return jobs.filter(found)
 
 
@@ -102,9 +105,10 @@ def one_of(field: str, word: str, known: Iterable[str]) -> str:
 
 
 def number(field: str, text: str) -> int:
-    if not text.isdigit() or len(text) > 18:
+    found = key(text)
+    if found is None:
         raise BadParameter(field, _("A number, not %(text)s.") % {"text": text})
-    return int(text)
+    return found
 
 
 def digest(text: str) -> str:

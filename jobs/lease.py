@@ -112,4 +112,4 @@ def holder(name: str, now: datetime) -> Lease | None:
 def dead_here(who: str) -> bool:
     """Was it a process of this machine that is gone? False where that cannot be known."""
     host, pid, _ = (who.split(":") + ["", ""])[:3]
-    return host == socket.gethostname() and pid.isdigit() and identity(int(pid)) != who
+    return host == socket.gethostname() and pid.isdecimal() and identity(int(pid)) != who

@@ -24,6 +24,11 @@ class BadParameter(ValueError):
         self.field = field
 
 
+def key(text: str) -> int | None:
+    """A whole number that any database takes for a row's; None: it is none."""
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
 def moment(field: str, text: str, ends: bool = False) -> datetime:
     """A moment as people and programs write it. `ends`: a day is meant to its end."""
     text = text.strip()

@@ -53,7 +53,7 @@ def dressed(text: str, classes: set[str]) -> str:
 def after(classes: set[str], codes: str) -> set[str]:
     """The classes once these SGR codes were read; those we do not draw are skipped."""
     found = set(classes)
-    numbers = [int(code) if code.isdigit() else 0 for code in codes.split(";")[:16]]
+    numbers = [int(code) if code.isdecimal() else 0 for code in codes.split(";")[:16]]
     while numbers:
         code = numbers.pop(0)
         if code == 0:

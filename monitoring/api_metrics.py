@@ -137,7 +137,7 @@ def step_of(given: Any, length: timedelta) -> int | None:
     if "step" not in given:
         return None
     text = given["step"].strip()
-    step = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    step = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
     if not samples.FINE <= step <= LONGEST_STEP:
         message = _("Give a whole number of seconds from %(least)s to %(most)s.")
         values = {"least": samples.FINE, "most": LONGEST_STEP}

@@ -33,7 +33,7 @@ def living_in(folder: Path) -> list[int]:
     inside = os.fsencode(folder) + b"/"
     found = []
     for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
             try:
                 with open(f"/proc/{entry.name}/environ", "rb") as file:
                     environ = file.read()

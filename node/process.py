@@ -50,7 +50,7 @@ def parents() -> dict[int, int]:
     """Each process of this machine and its parent."""
     found: dict[int, int] = {}
     for name in os.listdir("/proc"):
-        if not name.isdigit():
+        if not name.isdecimal():
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as file:

@@ -7,13 +7,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cluster.wording import said
+from jobs import parameters
 from jobs.api import ByKey, Conflict, may_change, once
 from schedules import due, keeping, times
 from schedules.models import Schedule
@@ -28,6 +29,12 @@ class ByTime(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 1000
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor: Cursor | None = super().decode_cursor(request)
+        if cursor and cursor.position is not None and not parameters.parse(str(cursor.position)):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
 
 
 def rows() -> QuerySet[Schedule]:
@@ -67,7 +74,7 @@ class ScheduleList(APIView):
     def get(self, request: Request) -> Response:
         """The newest first; `next` leads on."""
         found = rows()
-        if owner := request.query_params.get("owner"):
+        if owner := request.query_params.get("owner", "").replace("\0", ""):
             found = found.filter(owner__username=owner)
         pager = ByKey()
         page = pager.paginate_queryset(found, request, self)

@@ -149,7 +149,7 @@ def pid_here(beat: Beat | None) -> int | None:
     if beat is None or ":" not in beat.holder:
         return None
     pid = beat.holder.split(":")[1]
-    return int(pid) if pid.isdigit() and lease.identity(int(pid)) == beat.holder else None
+    return int(pid) if pid.isdecimal() and lease.identity(int(pid)) == beat.holder else None
 
 
 def listening(beats: dict[str, Beat]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from cluster import fleet
 from cluster.models import Node
 from cluster.placement import NodeView
-from jobs import cleanup, counts, failure_tally, lifecycle, reach
+from jobs import cleanup, counts, failure_tally, lifecycle, parameters, reach
 from jobs.claim import busy
 from jobs.filters import ALIASES, REASONS, digest, filtered, moment, number
 from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, Kind, Need, State
@@ -122,8 +122,7 @@ def without(params: QueryDict, *names: str) -> QueryDict:
 
 
 def key(params: QueryDict, name: str) -> int | None:
-    text = params.get(name, "")
-    return int(text) if text.isdigit() and len(text) < 19 else None
+    return parameters.key(params.get(name, ""))
 
 
 def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
@@ -266,15 +265,20 @@ def live_jobs(request: HttpRequest) -> HttpResponse:
     """News for a list on the screen: counts, how many came in, and the rows that moved on."""
     now, params = timezone.now(), request.GET
     plain = without(params, "known", "newest")
-    known = dict(pair.partition(".")[::2] for pair in params.get("known", "").split()[:PAGE])
-    ids = [int(pk) for pk in known if pk.isdigit() and len(pk) < 19]
-    shown = list(with_parts(Job.objects.filter(pk__in=ids)).order_by("-id"))
-    moved = [job for job in shown if job.state in OPEN_STATES or known[str(job.pk)] != job.state]
+    pairs = (pair.partition(".") for pair in params.get("known", "").split()[:PAGE])
+    found = {parameters.key(number): state for number, _dot, state in pairs}
+    known = {pk: state for pk, state in found.items() if pk is not None}
+    shown = list(with_parts(Job.objects.filter(pk__in=known)).order_by("-id"))
+    moved = [job for job in shown if job.state in OPEN_STATES or known[job.pk] != job.state]
     newest = key(params, "newest") or 0
-    by = numbers(without(plain, "state", "reason"), now, counted)
     fresh = 0
+    try:
+        by = numbers(without(plain, "state", "reason"), now, counted)
+        matching = selected(plain, now)
+    except BadParameter as bad:
+        return HttpResponseBadRequest(f"{bad.field}: {bad}", content_type="text/plain")
     if "before" not in params and "after" not in params:
-        fresh = selected(plain, now).filter(pk__gt=newest)[: MOST_NEWS + 1].count()
+        fresh = matching.filter(pk__gt=newest)[: MOST_NEWS + 1].count()
     context = {
         "rows": rows_of(moved, now, fleet.views(busy()) if moved else ()),
         "chips": state_chips(by, plain),
@@ -316,7 +320,8 @@ def bulk(request: HttpRequest) -> HttpResponse:
     now, action = timezone.now(), request.POST.get("action", "")
     params = QueryDict(request.POST.get("query", ""))
     back = f"/jobs?{params.urlencode()}" if params else "/jobs"
-    ids = [int(pk) for pk in request.POST.getlist("job") if pk.isdigit() and len(pk) < 19]
+    keys = map(parameters.key, request.POST.getlist("job"))
+    ids = [pk for pk in keys if pk is not None]
     try:
         whole = (
             selected(without(params, "before", "after"), now) if request.POST.get("all") else None

@@ -1,9 +1,11 @@
 """The API as a client sees it: what it takes, what it refuses and in which words."""
 
+import base64
 import hashlib
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,6 +21,7 @@ from jobs.health import Health
 from jobs.models import Artifact, Job, Sweep
 from tests.factories import hold_lease, make_job, make_node, make_sweep, make_user
 from tests.fakes import FakeEngine, stream
+from tests.pages.rows import make_ended
 
 pytestmark = pytest.mark.django_db
 
@@ -484,3 +487,34 @@ def test_a_sweep_is_cancelled_at_once(client: APIClient) -> None:
     sweep = make_sweep(3)
     answer = post(client, f"/api/sweeps/{sweep.pk}/cancel").json()
     assert (answer["state"], answer["counts"]["cancelled"]) == ("cancelled", 3)
+
+
+@pytest.mark.parametrize("position", ["²", "x", "-1", str(10**20), "9" * 5000, ""])
+@pytest.mark.parametrize("reverse", [0, 1])
+def test_a_cursor_that_is_none_is_not_found(client: APIClient, position: str, reverse: int) -> None:
+    make_job()
+    cursor = base64.b64encode(urlencode({"p": position, "r": reverse}).encode()).decode()
+    for path in ("/api/jobs?", "/api/jobs?q=x&", "/api/sweeps?", "/api/schedules?"):
+        answer = client.get(f"{path}{urlencode({'cursor': cursor})}")
+        assert answer.status_code == 404, path
+
+
+@pytest.mark.parametrize(
+    "query", ["sweep=²", "spec=²", f"sweep={'9' * 19}", "q=%00", "node=%00", "owner=%00"]
+)
+def test_a_filter_that_is_no_number_or_no_text_is_refused_by_name(
+    client: APIClient, query: str
+) -> None:
+    answer = client.get(f"/api/jobs?{query}")
+    assert answer.status_code == 400
+    assert [*answer.json()] == [query.partition("=")[0]]
+
+
+@pytest.mark.parametrize("number", ["²", "-1", "9" * 30, "9" * 5000, "x"])
+def test_numbers_in_a_query_are_whole_and_not_beyond_all(client: APIClient, number: str) -> None:
+    job = make_ended(timezone.now(), make_node())
+    assert client.get("/api/jobs", {"q": number}).status_code == 200
+    for name in ("attempt", "offset", "limit"):
+        answer = client.get(f"/api/jobs/{job.pk}/output", {name: number})
+        assert answer.status_code == 400
+        assert [*answer.json()] == [name]

@@ -77,6 +77,32 @@ def test_news_hold_the_rows_that_moved_and_count_the_new_ones(
 
 
 @pytest.mark.django_db
+def test_news_of_a_filter_that_makes_no_sense_are_not_asked_for(page: Client) -> None:
+    make_job()
+    text = page.get("/jobs?state=foo").content.decode()
+    assert "state: One of" in text
+    assert "/live/jobs" not in text
+    assert "/live/jobs" in page.get("/jobs?state=failed").content.decode()
+    for query in ("state=foo", "since=x", "sweep=²", "q=%00"):
+        answer = page.get(f"/live/jobs?{query}&newest=1")
+        assert answer.status_code == 400, query
+        assert answer.content.decode().startswith(query.partition("=")[0] + ": ")
+
+
+@pytest.mark.django_db
+def test_numbers_that_are_none_break_no_page(page: Client, now: datetime) -> None:
+    pk = make_job(now).pk
+    for path in ("/jobs?q=²", "/jobs?before=²", "/jobs?after=²", "/jobs?sweep=²", "/jobs?q=%00",
+                 "/jobs?node=%00", "/jobs?tag=%00", "/jobs?ended=%00", "/sweeps?before=²",
+                 f"/live/jobs?newest=²&known=².queued+0{pk}.queued+x.+{'9' * 30}.queued",
+                 f"/live/jobs?newest={'9' * 30}"):  # fmt: skip
+        assert page.get(path).status_code == 200, path
+    chosen = {"action": "cancel", "job": ["²", "9" * 30, pk], "confirmed": "1"}
+    assert page.post("/jobs/bulk", chosen).status_code == 302
+    assert Job.objects.get().state == "cancelled"
+
+
+@pytest.mark.django_db
 def test_many_are_cancelled_after_a_question_with_the_count(
     page: Client, node: Node, now: datetime
 ) -> None:
