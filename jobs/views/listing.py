@@ -26,6 +26,7 @@ from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, Kind, Need,
 from jobs.parameters import BadParameter
 from jobs.reach import Number
 from jobs.reasons import reason
+from jobs.submit import newest as newest_job
 from jobs.templatetags.show import shown_state
 from jobs.views.access import changeable, name_of
 
@@ -66,7 +67,7 @@ class Page:
     rows: list[Row]
     older: int | None  # the key to go on from
     newer: int | None
-    newest: int
+    newest: int  # 0: there are no rows
     cut: bool = False  # there may be more, beyond where it looked
 
 
@@ -150,7 +151,7 @@ def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
         rows=rows_of(found, now, fleet.views(busy())),
         older=older,
         newer=newer,
-        newest=max(ids, default=before or after or 0),
+        newest=max(ids, default=0),
         cut=cut,
     )
 
@@ -220,6 +221,7 @@ def total(found: dict[str, Number], params: QueryDict) -> Number:
 def jobs_page(request: HttpRequest) -> HttpResponse:
     now, params, problem = timezone.now(), request.GET, ""
     near = cache(counted)  # read once, if at all
+    newest = newest_job()  # before the page: what comes in meanwhile is news, or on the page
     by, plain = {state.value: Number(0) for state in State}, without(params, "before", "after")
     try:
         jobs, by = selected(params, now), numbers(without(plain, "state", "reason"), now, near)
@@ -232,7 +234,8 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
     page = page_of(jobs, params, now)
     context = {
         "page": page,
-        "newest": page.newest,
+        # Of all, not of the matches: with few or none, the news would look through all since then.
+        "newest": max(newest, page.newest),
         "chips": state_chips(by, params),
         "total": whole_total,
         "reach": reach.NEWEST,
