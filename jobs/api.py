@@ -46,6 +46,10 @@ class Conflict(APIException):
     status_code = status.HTTP_409_CONFLICT
 
 
+def position_of(cursor: Cursor | None) -> int | None:
+    return key(str(cursor.position)) if cursor else None
+
+
 class ByKey(CursorPagination):
     ordering = "-id"
     page_size = 50
@@ -54,7 +58,7 @@ class ByKey(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         cursor: Cursor | None = super().decode_cursor(request)
-        if cursor and cursor.position is not None and key(str(cursor.position)) is None:
+        if cursor and cursor.position is not None and position_of(cursor) is None:
             raise NotFound(self.invalid_cursor_message)
         return cursor
 
@@ -63,38 +67,40 @@ class ByReach(ByKey):
     """Where no index leads to the jobs, a page looks at the newest ones that come next alone: it
     may hold few, even none, and there still is a next one."""
 
+    reverse = False  # towards newer ones
     end: int | None = None  # how far it looked
     cut = False  # … and found less than a page
 
     def paginate_queryset(self, jobs: Any, request: Request, view: Any = None) -> list[Any] | None:
         cursor, params = self.decode_cursor(request), request.query_params
         names = {name for name in filters.NAMES if params.getlist(name)} - {"state"}
-        position = key(str(cursor.position)) if cursor else None
-        if not reach.led(names):
-            if cursor and cursor.reverse:
-                self.end = reach.end_after(position or 0)
-                within = {"pk__lte": self.end}
-            else:
-                states = [filters.ALIASES.get(word, word) for word in params.getlist("state")]
-                self.end = reach.newest(reach.NEWEST, position).end(states)
-                within = {"pk__gte": self.end}
-            jobs = jobs if self.end is None else jobs.filter(**within)
+        position = position_of(cursor)
+        self.reverse = bool(cursor and cursor.reverse)
+        before, after = (None, position or 0) if self.reverse else (position, None)
+        self.end = reach.end(names, filters.chosen_states(params), before, after)
+        if self.end is not None:
+            jobs = jobs.filter(**{"pk__lte" if self.reverse else "pk__gte": self.end})
         page: list[Any] | None = super().paginate_queryset(jobs, request, view)
-        more = self.has_previous if cursor and cursor.reverse else self.has_next
+        more = self.has_previous if self.reverse else self.has_next
         self.cut = self.end is not None and not more
         return page
 
     def get_next_link(self) -> str | None:
-        return self.further(False) or super().get_next_link()
+        return self.link(False) or super().get_next_link()
 
     def get_previous_link(self) -> str | None:
-        return self.further(True) or super().get_previous_link()
+        return self.link(True) or super().get_previous_link()
 
-    def further(self, reverse: bool) -> str | None:
-        """On from where it looked last, in the direction of this page."""
-        if not self.cut or reverse != bool(self.cursor and self.cursor.reverse):
+    def link(self, reverse: bool) -> str | None:
+        """On from where it looked last; or from an empty page back, with the row that led in: a
+        cursor's position is not on its own page."""
+        position = position_of(self.cursor)
+        if reverse == self.reverse:
+            return self.encode_cursor(Cursor(0, reverse, self.end)) if self.cut else None
+        if self.page or position is None:
             return None
-        return self.encode_cursor(Cursor(0, reverse, self.end))
+        back = max(0, position - 1) if reverse else position + 1
+        return self.encode_cursor(Cursor(0, reverse, back))
 
 
 def job_context() -> dict[str, Any]:

@@ -89,6 +89,11 @@ def matching(jobs: JobQuerySet, text: str) -> JobQuerySet:
     return jobs.filter(found)
 
 
+def chosen_states(params: QueryDict) -> list[str]:
+    """As the rows have them; words that are no state as they are."""
+    return [ALIASES.get(word, word) for word in params.getlist("state") if word]
+
+
 def state(word: str) -> str:
     return ALIASES.get(word) or one_of("state", word, [s.value for s in State])
 

@@ -58,6 +58,16 @@ def newest(most: int, before: int | None = None) -> Reach:
     return Reach({state: pk for state, pk in rows if pk is not None})
 
 
+def end(
+    names: Collection[str], states: Collection[str], before: int | None, after: int | None
+) -> int | None:
+    """How far a page of these filters looks, from one of the two numbers on: down, or up from
+    `after` where there is one. None: as far as there are jobs."""
+    if led(names):
+        return None
+    return newest(NEWEST, before).end(states) if after is None else end_after(after)
+
+
 def by_state(jobs: JobQuerySet, reach: Reach) -> dict[str, Number]:
     """How many of `jobs` are in which state, as far as that looks."""
     parts = []

@@ -21,7 +21,7 @@ from cluster.models import Node
 from cluster.placement import NodeView
 from jobs import cleanup, counts, failure_tally, lifecycle, parameters, reach
 from jobs.claim import busy
-from jobs.filters import ALIASES, REASONS, digest, filtered, moment, number
+from jobs.filters import REASONS, chosen_states, digest, filtered, moment, number
 from jobs.models import FINAL_STATES, OPEN_STATES, Job, JobQuerySet, Kind, Need, State
 from jobs.parameters import BadParameter
 from jobs.reach import Number
@@ -129,13 +129,10 @@ def key(params: QueryDict, name: str) -> int | None:
 def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
     """Fifty jobs, newest first, from the key on that the URL names."""
     before, after = key(params, "before"), key(params, "after")
-    end: int | None = None
+    end = reach.end(given(params), chosen_states(params), before, after)
     if after is not None:
-        end = None if led(params) else reach.end_after(after)
         within = {"pk__gt": after, "pk__lte": end}
     else:
-        far = None if led(params) else reach.newest(reach.NEWEST, before)
-        end = far.end(chosen_states(params)) if far else None
         within = {"pk__lt": before, "pk__gte": end}
     part = with_parts(jobs).filter(**{name: pk for name, pk in within.items() if pk is not None})
     found = list(part.order_by("-id" if after is None else "id")[: PAGE + 1])
@@ -156,17 +153,9 @@ def page_of(jobs: JobQuerySet, params: QueryDict, now: datetime) -> Page:
     )
 
 
-def chosen_states(params: QueryDict) -> list[str]:
-    return [ALIASES.get(word, word) for word in params.getlist("state") if word]
-
-
 def given(params: QueryDict) -> set[str]:
     """The filters of the URL, but for the state."""
     return {name for name in (*KEPT, "reason") if any(params.getlist(name))}
-
-
-def led(params: QueryDict) -> bool:
-    return reach.led(given(params))
 
 
 def numbers(params: QueryDict, now: datetime, near: Near) -> dict[str, Number]:

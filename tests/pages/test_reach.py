@@ -174,6 +174,30 @@ def test_the_api_goes_on_likewise(page: Client, node: Node, now: datetime) -> No
         assert empty > 1  # short pages, which were not the last
 
 
+@pytest.mark.usefixtures("near")
+@pytest.mark.parametrize("word", ["next", "previous"])
+def test_the_api_turns_round_on_any_page_and_skips_no_row(
+    page: Client, now: datetime, word: str
+) -> None:
+    jobs = [make_job(now, name="other" if n % 13 else "wanted") for n in range(40)]
+    wanted = [job.pk for job in jobs if job.name == "wanted"]
+    first = "limit=1" if word == "next" else "limit=1&cursor=cj0xJnA9MA=="
+    path, passed, empty = f"/api/jobs?q=wanted&{first}", list[int](), 0
+    while path:
+        told = page.get(path).json()
+        back = told["previous" if word == "next" else "next"]
+        if not told["results"]:
+            empty += 1
+            # Back over pages that are empty, to the row that was told last.
+            while back and not (turned := page.get(back).json())["results"]:
+                back = turned["previous" if word == "next" else "next"]
+            assert back and turned["results"][0]["id"] == passed[-1]
+        passed += [job["id"] for job in told["results"]]
+        path = told[word]
+    assert passed == (wanted[::-1] if word == "next" else wanted)
+    assert empty > 3
+
+
 def test_a_sweep_is_listed_and_acted_on_whatever_came_before_and_after(
     page: Client, now: datetime
 ) -> None:
