@@ -44,3 +44,10 @@ def said(value: object) -> str:
 def told(value: Any) -> Any:
     """A JSON value with the Words in it said in the reader's language."""
     return words.told(value, gettext)
+
+
+def told_receipt(placement: dict[str, Any]) -> dict[str, Any]:
+    """Why an attempt went where it went: the reasons alone are Words. A node may be called "text",
+    and then what names the nodes looks like some."""
+    reasons = {name: told(why) for name, why in placement.get("ruled_out", {}).items()}
+    return placement | {"ruled_out": reasons} if "ruled_out" in placement else dict(placement)

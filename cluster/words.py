@@ -57,7 +57,9 @@ def kept(value: Any) -> Any:
 
 
 def is_stored(found: Any) -> bool:
-    return isinstance(found, dict) and "text" in found and found.keys() <= {"text", "values"}
+    if not isinstance(found, dict) or not isinstance(found.get("text"), str):
+        return False
+    return found.keys() <= {"text", "values"}
 
 
 def recalled(found: Any) -> str:

@@ -9,7 +9,7 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from cluster.wording import told
+from cluster.wording import told_receipt
 from jobs import counts, values
 from jobs.models import Artifact, Attempt, Event, File, Job, Sweep
 from jobs.reasons import reason
@@ -45,7 +45,7 @@ class TryOut(serializers.ModelSerializer):
 
     @extend_schema_field(serializers.DictField())
     def get_placement(self, attempt: Attempt) -> dict[str, Any]:
-        return dict(told(attempt.placement))
+        return told_receipt(attempt.placement)
 
 
 class EventOut(serializers.ModelSerializer):

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from cluster import fleet, placement
 from cluster.placement import TESTS, Need, NodeView
-from cluster.wording import said, told
+from cluster.wording import said, told_receipt
 from jobs import claim, lease, reasons, runtimes
 from jobs.models import Job, State
 from jobs.models import Need as NeedRow
@@ -211,4 +211,4 @@ def receipt(job: Job) -> dict[str, Any] | None:
     last = job.attempts.select_related("node").order_by("-number").first()
     if last is None:
         return None
-    return {"attempt": last.number, "node": last.node.name, **told(last.placement)}
+    return {"attempt": last.number, "node": last.node.name, **told_receipt(last.placement)}

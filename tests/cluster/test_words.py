@@ -20,9 +20,10 @@ from cluster.models import Node
 from cluster.placement import Need, NodeView, Placer
 from cluster.words import Words
 from jobs import lease
+from jobs.models import Attempt, Job
 from monitoring import alert_words, alerts, looks
 from monitoring.models import Alert
-from tests.factories import NOW, hold_lease, make_node, make_user
+from tests.factories import NOW, hold_lease, make_job, make_node, make_user
 from tests.monitoring.watched import well, with_node
 
 # A text that French has, so that its translation can be looked for.
@@ -159,6 +160,26 @@ def test_a_receipt_keeps_words() -> None:
     with translation.override("fr"):
         assert PRIS in wording.told(receipt)["ruled_out"]["b"]
     assert words.told(receipt, str)["ruled_out"] == {"b": "quarantined: every slot is taken"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("why", ["offline", words.stored(TAKEN)])
+def test_a_node_called_as_words_begin_is_told_as_a_node(why: Any) -> None:
+    assert words.told({"text": 0.5}, str) == {"text": 0.5}
+    job, node = make_job(), make_node("text")
+    placement = {"strategy": "x", "candidates": {"text": 0.5}, "ruled_out": {"text": why}}
+    Attempt.objects.create(job=job, number=1, node=node, bundle=1, claimed_at=NOW,
+                           placement=placement)  # fmt: skip
+    Job.objects.filter(pk=job.pk).update(state="running", tried=1, node=node, started_at=NOW)
+    api = APIClient()
+    api.force_authenticate(job.owner)
+    for language, said in (("en", "every slot is taken"), ("fr", PRIS)):
+        spoken = {"accept-language": language}
+        [tried] = api.get(f"/api/jobs/{job.pk}", headers=spoken).json()["tries"]
+        receipt = api.get(f"/api/jobs/{job.pk}/why", headers=spoken).json()["receipt"]
+        for found in (tried["placement"], receipt):
+            assert found["candidates"] == {"text": 0.5}
+            assert found["ruled_out"] == {"text": why if why == "offline" else said}
 
 
 @pytest.mark.django_db
