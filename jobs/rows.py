@@ -55,7 +55,7 @@ def update_rows(
     if not found:
         return
     # It refuses a lone surrogate, which no database may get.
-    text = orjson.dumps(found, moment, orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    text = orjson.dumps(found, adapted, orjson.OPT_PASSTHROUGH_DATETIME).decode()
     if postgres:
         types = ", ".join(
             f'"{key}" {model._meta.get_field(name).db_type(connection)}'
@@ -78,10 +78,17 @@ def update_rows(
 
 def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> None:
     same = lru_cache(maxsize=64)(moment)  # most rows of a statement are of one moment
-    adapted = [[same(value) if type(value) is datetime else value for value in row] for row in rows]
-    if adapted:
+    values = [[same(value) if type(value) is datetime else value for value in row] for row in rows]
+    if values:
         with connection.cursor() as cursor:
-            cursor.executemany(sql, adapted)
+            cursor.executemany(sql, values)
+
+
+def adapted(value: Any) -> str:
+    """What orjson does not know; as text, the database might take what is not meant."""
+    if isinstance(value, datetime):
+        return moment(value)
+    raise TypeError(f"no row holds this: {value!r}")
 
 
 def moment(value: datetime) -> str:

@@ -1,6 +1,7 @@
 """Rows written past the ORM read back as the ORM would have written them."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 
@@ -35,3 +36,12 @@ def test_no_rows_are_no_statement() -> None:
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(TypeError, match="surrogates not allowed"):
         update_rows(Node, ["breaker_reason"], [("\ud800", make_node("a").pk)])
+
+
+@pytest.mark.parametrize("value", [{"gpu"}, Decimal("1.5"), b"x", object()])
+def test_a_value_of_no_known_type_is_refused_and_not_written_as_text(value: object) -> None:
+    row = make_node("a")
+    with pytest.raises(TypeError):
+        update_rows(Node, ["breaker_reason"], [(value, row.pk)])
+    row.refresh_from_db()
+    assert row.breaker_reason == ""
