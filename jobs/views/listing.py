@@ -188,7 +188,7 @@ def kept_numbers(params: QueryDict, now: datetime) -> dict[str, int] | None:
 
 def state_chips(found: dict[str, Number], params: QueryDict) -> list[dict[str, Any]]:
     """Each state with its count and the URL that chooses it or lets it go."""
-    chosen = params.getlist("state")
+    chosen = list(dict.fromkeys(chosen_states(params)))
     chips = []
     for state, count in found.items():
         on = state in chosen
@@ -200,7 +200,7 @@ def state_chips(found: dict[str, Number], params: QueryDict) -> list[dict[str, A
 
 def total(found: dict[str, Number], params: QueryDict) -> Number:
     """How many jobs match in all, out of the counts by state."""
-    chosen = [state for state in params.getlist("state") if state in found] or list(found)
+    chosen = {state for state in chosen_states(params) if state in found} or set(found)
     return Number(
         sum(found[state].jobs for state in chosen), any(found[state].more for state in chosen)
     )

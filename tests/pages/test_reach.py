@@ -109,6 +109,16 @@ def test_a_count_that_is_not_of_all_says_at_least(page: Client, node: Node, now:
     assert chips(page.get("/jobs?q=other"))["queued"] == "1"
 
 
+def test_a_state_that_is_asked_for_twice_counts_once(page: Client, now: datetime) -> None:
+    make_job(now)
+    for query in ("state=queued&state=queued", "state=pending", "state=pending&state=queued"):
+        response = page.get(f"/jobs?{query}")
+        assert str(response.context["total"]) == "1", query
+        assert [chip["state"] for chip in response.context["chips"] if chip["on"]] == ["queued"]
+    response = page.get("/jobs?state=failed&state=failed&state=pending")
+    assert str(response.context["total"]) == "1"
+
+
 def test_filters_with_kept_counts_count_the_same(page: Client, node: Node, now: datetime) -> None:
     sweep = make_sweep(7, now)
     for n in range(6):
