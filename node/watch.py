@@ -150,31 +150,29 @@ def run_child(
             note.extend(data)
 
     watched(ended.stdout, ended.stderr)
-    started = time.monotonic()
-    running = begin(launch)
-    deadline = _Deadline(running, launch.timeout_seconds, started)
-    wakes = [bell.fd] if running.wake is None else [bell.fd, running.wake]
-    try:
-        with selectors.DefaultSelector() as selector:
-            sinks = (ended.stdout.add, ended.stderr.add, keep_note)
-            for fd, sink in zip(running.fds, sinks, strict=False):  # a program may have no note
-                selector.register(fd, selectors.EVENT_READ, sink)
-            for fd in wakes:
-                selector.register(fd, selectors.EVENT_READ)
-            _watch(running, deadline, ended.usage, selector, bell, tick)
-            ended.run_seconds = time.monotonic() - started
-            ended.stopped = deadline.reason
-            code, ended.all_gone = running.reap(ended.usage)
+    with selectors.DefaultSelector() as selector:
+        started = time.monotonic()
+        running = begin(launch)
+        deadline = _Deadline(running, launch.timeout_seconds, started)
+        wakes = [bell.fd] if running.wake is None else [bell.fd, running.wake]
+        sinks = (ended.stdout.add, ended.stderr.add, keep_note)
+        try:
+            try:
+                for fd, sink in zip(running.fds, sinks, strict=False):  # a program may have no note
+                    selector.register(fd, selectors.EVENT_READ, sink)
+                for fd in wakes:
+                    selector.register(fd, selectors.EVENT_READ)
+                _watch(running, deadline, ended.usage, selector, bell, tick)
+            finally:  # once, whatever happened: afterwards its number may be another's
+                ended.run_seconds = time.monotonic() - started
+                ended.stopped = deadline.reason
+                code, ended.all_gone = running.reap(ended.usage)
             for fd in wakes:
                 selector.unregister(fd)
             _drain(selector)
-    except BaseException:
-        running.kill()
-        running.reap(ended.usage)
-        raise
-    finally:
-        for fd in running.fds:
-            os.close(fd)
+        finally:
+            for fd in running.fds:
+                os.close(fd)
     if code is not None and code < 0:
         ended.signal = signal_name(-code)
     else:
