@@ -61,16 +61,21 @@ def is_open(fd: int) -> bool:
 
 
 def receive(sock: socket.socket) -> tuple[Any, list[int]]:
-    head, fds, _, _ = socket.recv_fds(sock, LENGTH, 3)
-    data, wanted = bytearray(), int.from_bytes(head, "big")
-    while len(head) == LENGTH and len(data) < wanted:
-        part = sock.recv(min(wanted - len(data), 1 << 20))
+    head, fds, _, _ = socket.recv_fds(sock, 1, 3)
+    while head in (TERM, KILL):  # sent as the member before ended: no length starts so
+        head, fds, _, _ = socket.recv_fds(sock, 1, 3)
+    head += receive_exactly(sock, LENGTH - 1)
+    return json.loads(receive_exactly(sock, int.from_bytes(head, "big"))), fds
+
+
+def receive_exactly(sock: socket.socket, size: int) -> bytearray:
+    data = bytearray()
+    while len(data) < size:
+        part = sock.recv(min(size - len(data), 1 << 20))
         if not part:
-            break
+            os._exit(0)  # the runner is gone
         data += part
-    if len(head) < LENGTH or len(data) < wanted:
-        os._exit(0)  # the runner is gone
-    return json.loads(data), fds
+    return data
 
 
 def prepare(tasks: Tasks, setup: dict[str, Any]) -> None:

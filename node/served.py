@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from node.bell import Bell
-from node.child import Launch, fork, piped
+from node.child import Launch, fork, piped, start
 from node.forkserver import KILL, LENGTH, READY, TERM
 from node.process import Usage, end_descendants, kill
+from node.watch import Running
 
 START_SECONDS = 30.0  # for the import of the function's module
 PROGRAM = (
@@ -71,7 +72,7 @@ class Server:
             return False
         return True
 
-    def begin(self, args: Mapping[str, Any], launch: Launch) -> Served:
+    def begin(self, args: Mapping[str, Any], launch: Launch) -> Running:
         changed: dict[str, str | None] = dict.fromkeys(self.env.keys() - launch.env.keys())
         changed |= launch.env.items() - self.env.items()
         self.env = launch.env
@@ -83,8 +84,13 @@ class Server:
             "memory_mb": launch.memory_mb,
             "cpu_seconds": launch.cpu_seconds,
         }
-        _, fds = piped(3, lambda *writing: self.send(request, list(writing)))
-        return Served(self, fds, self.sock.fileno())
+        sent, fds = piped(3, lambda *writing: self.send(request, list(writing)))
+        if sent:
+            return Served(self, fds, self.sock.fileno())
+        for fd in fds:  # it ended between two members: this one has not begun
+            os.close(fd)
+        self.close()
+        return start(launch)
 
     def close(self) -> None:
         """Nothing of it is left afterwards."""

@@ -58,8 +58,12 @@ class Bench:
         answers: Sequence[bool] = (),
         sends: bool = True,
         served: bool = False,
+        late: tuple[str, float] | None = None,
+        fell: int = 0,
         **env: str,
     ) -> subprocess.Popen[str]:
+        """`served`: by the fork server, however few they are. To it go, before each member, orders
+        that come too `late`, and so many seconds pass; it is dead when the `fell`th one comes."""
         request = {
             "bundles": bundles,
             "folder": str(self.scratch),
@@ -67,6 +71,8 @@ class Bench:
             "answers": answers,
             "sends": sends,
             "served": served,
+            "late": late,
+            "fell": fell,
         }
         process = subprocess.Popen(
             [sys.executable, str(PROGRAM)],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from node import runner, served
+from node import runner, served, watch
 from node.runner import run_bundle
 
 
@@ -36,9 +37,15 @@ def main() -> None:
         runner.WORTH_A_SERVER = 0
     begun, begin = [], served.Server.begin
 
-    def noting(*args: Any) -> served.Served:
+    def noting(server: served.Server, *args: Any) -> watch.Running:
         begun.append(args)
-        return begin(*args)
+        if request["late"]:  # orders for a member that has ended meanwhile
+            server.sock.sendall(request["late"][0].encode())
+            time.sleep(request["late"][1])
+        if request["fell"] == len(begun):
+            os.kill(server.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        return begin(server, *args)
 
     served.Server.begin = noting  # type: ignore[assignment,method-assign]
     env = dict(os.environ)

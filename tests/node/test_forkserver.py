@@ -112,6 +112,17 @@ def test_time_that_is_up_ends_a_member_and_the_next_is_forked_from_the_same(benc
     assert bench.answer["served"] == 2
 
 
+@pytest.mark.parametrize("pause", [0, 0.05])
+@pytest.mark.parametrize("orders", ["T", "TK"])
+def test_orders_that_come_after_the_end_do_not_touch_the_next_member(
+    bench: Bench, orders: str, pause: float
+) -> None:
+    spec = {"kind": "function", "function": "things.act", "timeout_seconds": 5}
+    reports = bench.run_many(spec, [{"what": "a"}] * 4, served=True, late=(orders, pause))
+    assert [each["outcome"] for each in reports] == ["succeeded"] * 4
+    assert bench.answer["served"] == 3
+
+
 def test_each_end_is_told_as_it_was(bench: Bench) -> None:
     segv, left, vanished, fine = acts(bench, "segv", "exit", "vanish", "")
     assert (segv["signal"], segv["error"]) == ("SIGSEGV", "killed by SIGSEGV")
@@ -138,6 +149,15 @@ def test_a_member_that_kills_the_server_fails_alone(bench: Bench) -> None:
     killer, *others = acts(bench, "parent", "", "segv", "")
     assert (killer["outcome"], killer["signal"]) == ("failed", "SIGKILL")
     assert [each["outcome"] for each in others] == ["succeeded", "failed", "succeeded"]
+
+
+def test_a_server_that_ends_between_two_members_fails_none(bench: Bench) -> None:
+    spec = {"kind": "function", "function": "things.who"}
+    reports = bench.run_many(spec, [{}] * 5, served=True, fell=2)
+    assert [each["outcome"] for each in reports] == ["succeeded"] * 5
+    parents = [json.loads(each["result"])["parent"] for each in reports]
+    assert len({parents[0], *parents[2:]}) == 1  # the runner
+    assert parents[1] != parents[0]
 
 
 def test_a_module_that_the_server_cannot_import_is_run_without_it(bench: Bench) -> None:
