@@ -56,6 +56,7 @@ class Child:
     pid: int
     fds: list[int]
     wake: int | None = None
+    failure: str = ""
 
     def has_ended(self, usage: Usage) -> bool:
         return has_ended(self.pid, usage)

@@ -42,6 +42,7 @@ def main(fd: int) -> None:
     setup, _ = receive(sock)
     prepare(tasks, setup)
     ours = [fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > 2 and is_open(fd)]
+    os.close(os.pidfd_open(os.getpid()))  # where that is missing or forbidden we are no use
     sock.sendall(READY)
     while True:
         request, (out, err, note) = receive(sock)

@@ -110,6 +110,7 @@ class Served:
     wake: int | None
     told: bytes = b""
     gone: bool = False  # the server itself
+    failure: str = ""
 
     def has_ended(self, usage: Usage) -> bool:
         try:
@@ -137,7 +138,9 @@ class Served:
     def reap(self, usage: Usage) -> tuple[int | None, bool]:
         if not self.told.endswith(b"\n"):  # it cannot be ended, or the server is gone
             self.server.close()
-            return (-signal.SIGKILL, True) if self.gone else (None, False)
+            if self.gone:
+                self.failure = "the node could not run it: the server that forks its members ended"
+            return None, self.gone
         code, cpu_seconds, max_rss_kb, all_gone = json.loads(self.told)
         usage.cpu_seconds += cpu_seconds
         usage.max_rss_kb = max(usage.max_rss_kb, max_rss_kb)

@@ -29,6 +29,7 @@ class Running(Protocol):
 
     fds: list[int]  # the reading ends of its stdout, stderr and, if any, note
     wake: int | None  # readable when it may have ended, where the bell does not ring for that
+    failure: str  # once reaped: why nobody can know how it ended
 
     def has_ended(self, usage: Usage) -> bool: ...
 
@@ -178,6 +179,8 @@ def run_child(
     else:
         ended.exit_code = code
     ended.note = _parse_note(bytes(note))
+    if running.failure:
+        ended.note = {"error": running.failure, "error_type": "runner"}
     return ended
 
 

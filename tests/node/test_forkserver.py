@@ -50,6 +50,7 @@ def act(what="", mark=""):
         bytearray(500_000_000)
     return what
 """
+SERVER_ENDED = "the node could not run it: the server that forks its members ended"
 
 
 @pytest.fixture
@@ -147,8 +148,18 @@ def test_a_daemon_is_gone_before_the_next_member_starts(bench: Bench) -> None:
 
 def test_a_member_that_kills_the_server_fails_alone(bench: Bench) -> None:
     killer, *others = acts(bench, "parent", "", "segv", "")
-    assert (killer["outcome"], killer["signal"]) == ("failed", "SIGKILL")
+    assert (killer["outcome"], killer["error"]) == ("failed", SERVER_ENDED)
+    assert (killer["error_type"], killer["signal"], killer["exit_code"]) == ("runner", None, None)
     assert [each["outcome"] for each in others] == ["succeeded", "failed", "succeeded"]
+
+
+def test_a_server_that_cannot_fork_ends_and_the_member_says_so(bench: Bench) -> None:
+    forks = "def no(): raise BlockingIOError(11, 'Resource temporarily unavailable')"
+    source = f"import os, sys\n{forks}\nif sys.argv[0] == '-c': os.fork = no\ndef f(): return 1"
+    bench.keep_tasks(full=source)
+    spec = {"kind": "function", "function": "full.f"}
+    reports = bench.run_many(spec, [{}] * 4, served=True)
+    assert [each["error"] for each in reports] == ["", SERVER_ENDED, "", ""]
 
 
 def test_a_server_that_ends_between_two_members_fails_none(bench: Bench) -> None:
@@ -163,6 +174,21 @@ def test_a_server_that_ends_between_two_members_fails_none(bench: Bench) -> None
 def test_a_module_that_the_server_cannot_import_is_run_without_it(bench: Bench) -> None:
     bench.keep_tasks(shy="import sys\nif sys.flags.no_site: sys.exit(1)\ndef f(): return 1")
     reports = bench.run_many({"kind": "function", "function": "shy.f"}, [{}] * 4, served=True)
+    assert [each["result"] for each in reports] == ["1"] * 4
+    assert bench.answer["served"] == 0
+
+
+@pytest.mark.parametrize("refusal", ["missing", "forbidden"])
+def test_without_pidfd_open_members_are_run_without_a_server(bench: Bench, refusal: str) -> None:
+    """Linux before 5.3, and some containers."""
+    takes_it = {
+        "missing": "del os.pidfd_open",
+        "forbidden": "def no(pid): raise PermissionError(1, 'Operation not permitted')\n"
+        "    os.pidfd_open = no",
+    }
+    source = f"import os, sys\nif sys.argv[0] == '-c':\n    {takes_it[refusal]}\ndef f(): return 1"
+    bench.keep_tasks(old=source)
+    reports = bench.run_many({"kind": "function", "function": "old.f"}, [{}] * 4, served=True)
     assert [each["result"] for each in reports] == ["1"] * 4
     assert bench.answer["served"] == 0
 

@@ -22,6 +22,7 @@ class Puppet:
 
     fds: list[int] = field(default_factory=list)
     wake: int | None = None
+    failure: str = ""
     done: list[str] = field(default_factory=list)
 
     def has_ended(self, usage: Usage) -> bool:
