@@ -10,7 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ class Launch:
     cpu_seconds: float | None = None
     timeout_seconds: float | None = None
     output_limit: int = 1_048_576
+    keeps: Sequence[int] = ()  # descriptors that a call goes on having
     adopts: bool = False  # orphans among its descendants; and sees to the end of all when we die
 
 
@@ -109,7 +110,7 @@ def _enter(launch: Launch, parent: int, out: int, err: int, note: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
-    close_all_but(note)
+    close_all_but((note, *launch.keeps))
     os.chdir(launch.cwd)
     set_limits(launch.memory_mb, launch.cpu_seconds, forked=launch.argv is None)
 

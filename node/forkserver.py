@@ -41,24 +41,14 @@ def main(fd: int) -> None:
     tasks = Tasks()
     setup, _ = receive(sock)
     prepare(tasks, setup)
-    ours = [fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > 2 and is_open(fd)]
     os.close(os.pidfd_open(os.getpid()))  # where that is missing or forbidden we are no use
     sock.sendall(READY)
     while True:
         request, (out, err, note) = receive(sock)
-        pid = fork_member(tasks, request, out, err, note, ours)
+        pid = fork_member(tasks, request, out, err, note, sock.fileno())
         ending = watch(sock, pid)  # before anything else: each page we touch now is copied
         os.close(note)
         sock.sendall(json.dumps(ending).encode() + b"\n")
-
-
-def is_open(fd: int) -> bool:
-    """The listing of our descriptors has the one it was read from, too."""
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
 
 
 def receive(sock: socket.socket) -> tuple[Any, list[int]]:
@@ -103,7 +93,7 @@ def prepare(tasks: Tasks, setup: dict[str, Any]) -> None:
 
 
 def fork_member(
-    tasks: Tasks, request: dict[str, Any], out: int, err: int, note: int, ours: list[int]
+    tasks: Tasks, request: dict[str, Any], out: int, err: int, note: int, ours: int
 ) -> int:
     """What the child inherits is made ready here, where no page is copied for it."""
     for name, value in request["env"].items():
@@ -126,14 +116,13 @@ def fork_member(
 
 
 def run_member(
-    tasks: Tasks, request: dict[str, Any], note: int, ours: list[int], lost: OSError | None
+    tasks: Tasks, request: dict[str, Any], note: int, ours: int, lost: OSError | None
 ) -> NoReturn:
     code = 1
     try:
         try:
             os.setsid()
-            for fd in ours:
-                os.close(fd)
+            os.close(ours)  # and nothing else: the module may have opened files as it was imported
             if lost:
                 raise lost
             if request["memory_mb"] or request["cpu_seconds"]:

@@ -38,6 +38,7 @@ class Tasks:
     def __init__(self) -> None:
         self.zip: str | None = None
         self.found: dict[str, Function] = {}
+        self.files: dict[int, tuple[int, int]] = {}  # opened as modules were imported here
 
     def use(self, zip_path: str) -> None:
         if self.zip == zip_path:

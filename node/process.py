@@ -7,10 +7,13 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+LAST_DESCRIPTOR = 2**32 - 1
 END_SECONDS = 5.0  # for descendants to be gone after SIGKILL; only the unkillable need longer
 
 # Loaded once, here: a forked child must not start to look for libraries.
@@ -35,13 +38,41 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def close_all_but(keep: int) -> None:
-    """In a child: close every descriptor but the standard three and this one."""
-    if _close_range is not None and _close_range(3, keep - 1, 0) == 0:
-        _close_range(keep + 1, ctypes.c_uint(-1), 0)
-        return
+def open_files() -> dict[int, tuple[int, int]]:
+    """Our descriptors but the standard three, and what each stands for."""
+    found = {}
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # the one that the listing itself was read from
+            if fd > 2:
+                found[fd] = _identity(fd)
+    return found
+
+
+def still_open(files: dict[int, tuple[int, int]]) -> list[int]:
+    """Those of them whose number is not another's by now."""
+    found = []
+    for fd, identity in files.items():
+        with contextlib.suppress(OSError):
+            if _identity(fd) == identity:
+                found.append(fd)
+    return found
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    stat = os.fstat(fd)
+    return stat.st_dev, stat.st_ino
+
+
+def close_all_but(keep: Iterable[int]) -> None:
+    """In a child: close every descriptor but the standard three and these."""
+    kept = sorted({fd for fd in keep if fd > 2})
+    if _close_range is not None:
+        edges = [2, *kept, LAST_DESCRIPTOR + 1]
+        gaps = [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
+        if all(_close_range(ctypes.c_uint(low), ctypes.c_uint(high), 0) == 0 for low, high in gaps):
+            return
     for name in os.listdir("/proc/self/fd"):  # before Linux 5.9 and glibc 2.34
-        if int(name) > 2 and int(name) != keep:
+        if int(name) > 2 and int(name) not in kept:
             with contextlib.suppress(OSError):
                 os.close(int(name))
 

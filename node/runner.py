@@ -24,7 +24,7 @@ from node.bell import Bell
 from node.child import Launch, start
 from node.errors import MemberError
 from node.functions import Tasks, call_in_child
-from node.process import Usage, become_subreaper, end_descendants
+from node.process import Usage, become_subreaper, end_descendants, still_open
 from node.progress import Progress
 from node.report import Report, blank, encode, failure, verdict
 from node.scratch import Scratch, verified
@@ -164,6 +164,7 @@ class Bundle:
             cpu_seconds=spec.cpu_seconds,
             timeout_seconds=spec.timeout_seconds,
             output_limit=spec.output_limit,
+            keeps=still_open(_tasks.files) if spec.is_function else (),
         )
         attempt = report["attempt"]
         ended = run_child(

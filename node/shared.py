@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from node.bell import Bell, Interrupted
-from node.functions import Tasks, arguments, describe, exit_status, result_text
+from node.functions import Function, Tasks, arguments, describe, exit_status, result_text
 from node.output import Stream
+from node.process import open_files
 from node.report import Report, plural
 from node.spec import Spec
 
@@ -77,7 +78,7 @@ class Shared:
 
     def _outcome(self, spec: Spec, args: Mapping[str, Any], scratch: Path | None) -> Report:
         def call() -> str:
-            function = self.tasks.function(spec.function)
+            function = self._function(spec.function)
             return result_text(function.call(**arguments(function, args, scratch)))
 
         try:
@@ -114,7 +115,7 @@ class Shared:
         if name in self.tasks.found:
             return
         self._set_env(env, {})
-        find: Callable[[], object] = lambda: self.tasks.function(name)  # noqa: E731
+        find: Callable[[], object] = lambda: self._function(name)  # noqa: E731
         before = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = self._texts()
         try:
@@ -123,6 +124,17 @@ class Shared:
             return
         finally:
             sys.stdout, sys.stderr = before
+
+    def _function(self, name: str) -> Function:
+        """Whatever its module opens as it is imported, forked members go on having."""
+        known = self.tasks.found.get(name)
+        if known:
+            return known
+        before = open_files()
+        try:
+            return self.tasks.function(name)
+        finally:
+            self.tasks.files |= dict(open_files().items() - before.items())
 
     def _texts(self) -> list[io.TextIOWrapper]:
         if not self.texts or any(text.closed for text in self.texts):

@@ -297,6 +297,30 @@ def test_a_module_is_imported_once_for_all_forked_members_after_the_first(bench:
     assert bench.answer["seconds"][0] < 1.9
 
 
+@pytest.mark.parametrize("first", ["fork", "shared"])
+def test_forked_members_have_what_their_module_opened_at_import(bench: Bench, first: str) -> None:
+    source = """
+import os, tempfile
+log = tempfile.TemporaryFile()
+log.write(b"opened at import")
+log.flush()
+def f():
+    held = [fd for fd in map(int, os.listdir("/proc/self/fd")) if fd < 64]
+    return [os.pread(log.fileno(), 100, 0).decode(), len(held)]
+"""
+    bench.keep_tasks(keeper=source)
+    spec = {"kind": "function", "function": "keeper.f"}
+    bundle = bench.bundle({**spec, "isolation": first}, [{}] * 4)
+    bundle["specs"]["13"] = spec
+    for member in bundle["members"][1:]:
+        member["spec"] = "13"
+    [final] = bench.run_bundles(bundle)
+    told = [json.loads(each["result"]) for each in final["ended"]]
+    assert [text for text, _ in told] == ["opened at import"] * 4
+    # The standard three, the note, the log, the listing: nothing of the runner's.
+    assert all(held <= 6 for _, held in told[1:])
+
+
 def test_a_module_never_sees_the_runners_environment(bench: Bench) -> None:
     bench.keep_tasks(spy="import os\nseen = dict(os.environ)\ndef f(): return seen")
     for isolation in ("fork", "shared"):
