@@ -186,10 +186,10 @@ class Bundle:
         if self.server is None and self.left >= WORTH_A_SERVER:
             assert _tasks.zip
             self.server = Server(self.folder, _tasks.zip, spec.function, env, self.bell)
-        if self.server is None:
+        if self.server is None or not self.server.serves(spec.function):
             self.shared.warm(spec.function, env)
             return None
-        return partial(self.server.begin, args) if self.server.serves(spec.function) else None
+        return partial(self.server.begin, args)
 
     def _describe(self, spec: Spec, ended: Ended, scratch: Scratch, report: Report) -> None:
         note = ended.note or {}

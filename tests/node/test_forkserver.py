@@ -170,6 +170,7 @@ def test_a_server_that_cannot_fork_ends_and_the_member_says_so(bench: Bench) -> 
 def test_a_server_that_ends_between_two_members_fails_none(bench: Bench) -> None:
     spec = {"kind": "function", "function": "things.who"}
     reports = bench.run_many(spec, [{}] * 5, served=True, fell=2)
+    assert bench.answer["served"] == 2
     assert [each["outcome"] for each in reports] == ["succeeded"] * 5
     parents = [json.loads(each["result"])["parent"] for each in reports]
     assert len({parents[0], *parents[2:]}) == 1  # the runner
@@ -177,9 +178,11 @@ def test_a_server_that_ends_between_two_members_fails_none(bench: Bench) -> None
 
 
 def test_a_module_that_the_server_cannot_import_is_run_without_it(bench: Bench) -> None:
-    bench.keep_tasks(shy="import sys\nif sys.flags.no_site: sys.exit(1)\ndef f(): return 1")
+    source = "import sys\nif sys.argv[0] == '-c': sys.exit(1)\nprint('imported')\ndef f(): return 1"
+    bench.keep_tasks(shy=source)
     reports = bench.run_many({"kind": "function", "function": "shy.f"}, [{}] * 4, served=True)
     assert [each["result"] for each in reports] == ["1"] * 4
+    assert [each["stdout"]["text"] for each in reports] == ["imported\n"] + [""] * 3
     assert bench.answer["served"] == 0
 
 
