@@ -62,12 +62,13 @@ class Server:
         return self.pid != 0 and function == self.function
 
     def send(self, request: dict[str, Any], fds: list[int]) -> bool:
-        """False if nobody is there any more."""
+        """False if nobody is there any more, who then has not had all of it."""
         text = json.dumps(request).encode()
         data = len(text).to_bytes(LENGTH, "big") + text
         try:
             sent = socket.send_fds(self.sock, [data], fds)
-            self.sock.sendall(data[sent:])
+            if sent < len(data):  # sending nothing would fail, too, where it was read and answered
+                self.sock.sendall(data[sent:])
         except OSError:
             return False
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from node import runner
+from node.served import Server
 from tests.node.bench import Bench, until
 
 TASKS = """
@@ -175,6 +177,25 @@ def test_a_server_that_ends_between_two_members_fails_none(bench: Bench) -> None
     parents = [json.loads(each["result"])["parent"] for each in reports]
     assert len({parents[0], *parents[2:]}) == 1  # the runner
     assert parents[1] != parents[0]
+
+
+def test_a_request_that_was_read_before_the_server_died_was_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = Server.__new__(Server)
+    server.sock, theirs = socket.socketpair()
+    send_fds = socket.send_fds
+
+    def sent_and_read(*args: Any) -> int:
+        sent = send_fds(*args)
+        theirs.recv(sent)
+        theirs.close()
+        return sent
+
+    monkeypatch.setattr(socket, "send_fds", sent_and_read)
+    assert server.send({"function": "things.act"}, [])
+    assert not server.send({"function": "things.act"}, [])
+    server.sock.close()
 
 
 def test_a_module_that_the_server_cannot_import_is_run_without_it(bench: Bench) -> None:
