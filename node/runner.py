@@ -73,8 +73,7 @@ class Bundle:
             report, ended = self._member(member, attempt)
             self.progress.end(encode(report, ended))
             self.progress.tick()
-        if self.server:
-            self.server.close()
+        self._close_server()
         if self.spare:
             self.spare.remove()
         if self.bell.cancelled:  # dispy drops the answer of a job that was cancelled
@@ -154,7 +153,9 @@ class Bundle:
     ) -> Ended:  # fmt: skip
         env = self._base_env(spec, scratch.work) | member_env(spec, member, self.node)
         env["DISPYCLUSTER_RESULT"] = str(scratch.result)
-        begin = self._server(spec, env, args) or start
+        begin = self._server(spec, env, args)
+        if begin is None:
+            self._close_server()
         launch = Launch(
             cwd=scratch.work,
             env=env,
@@ -172,7 +173,7 @@ class Bundle:
             self.bell,
             self.progress.tick,
             lambda out, err: self.progress.watch(attempt, out, err),
-            begin,
+            begin or start,
         )
         self._describe(spec, ended, scratch, report)
         return ended
@@ -190,6 +191,11 @@ class Bundle:
             self.shared.warm(spec.function, env)
             return None
         return partial(self.server.begin, args)
+
+    def _close_server(self) -> None:
+        """Before anything else runs: its end leaves nobody below us, and frees its number."""
+        if self.server:
+            self.server.close()
 
     def _describe(self, spec: Spec, ended: Ended, scratch: Scratch, report: Report) -> None:
         note = ended.note or {}
@@ -221,6 +227,7 @@ class Bundle:
         self, spec: Spec, member: Mapping[str, Any], args: dict[str, Any],
         scratch: Scratch | None, report: Report,
     ) -> None:  # fmt: skip
+        self._close_server()
         key = str(member["spec"])
         if key not in self.bases:
             self.bases[key] = self._base_env(spec, self.folder)

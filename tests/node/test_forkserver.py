@@ -179,6 +179,24 @@ def test_a_server_that_ends_between_two_members_fails_none(bench: Bench) -> None
     assert parents[1] != parents[0]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": "function", "function": "things.act"},
+        {"kind": "function", "function": "things.act", "isolation": "shared"},
+        {"kind": "command", "command": "true"},
+    ],
+)
+def test_the_server_ends_before_anything_else_runs(bench: Bench, other: dict[str, Any]) -> None:
+    """What is left below the runner at the end of the other member is killed."""
+    bundle = bench.bundle({"kind": "function", "function": "things.who"}, [{}] * 5)
+    bundle["specs"]["13"] = other
+    bundle["members"][2]["spec"] = "13"
+    [final] = bench.run_bundles(bundle, served=True)
+    assert [each["outcome"] for each in final["ended"]] == ["succeeded"] * 5
+    assert bench.answer["served"] == 1
+
+
 def test_a_request_that_was_read_before_the_server_died_was_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
