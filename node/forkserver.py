@@ -75,6 +75,11 @@ def prepare(tasks: Tasks, setup: dict[str, Any]) -> None:
 
     site.setquit()  # we run without site: exit() all the same
     sys.path[:] = setup["path"]
+    for folder in setup["sites"]:
+        site.addsitedir(folder)
+    for name in setup["custom"]:
+        __import__(name)
+    sys.path[:] = setup["path"]  # some of these add to it, again
     tasks.use(setup["zip"])
     function = tasks.function(setup["function"])
     if function.paths:

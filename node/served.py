@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from node import sites
 from node.bell import Bell
 from node.child import Launch, fork, piped, start
 from node.forkserver import KILL, LENGTH, READY, TERM
@@ -38,14 +39,20 @@ class Server:
         self.env = env  # as it stands there
         self.sock, theirs = socket.socketpair()
         theirs.set_inheritable(True)
-        # -S: site would look through every installed package; what it finds is in our sys.path.
+        # -S: what site finds is in our sys.path; what else it did is done there where there is any.
         argv = [sys.executable, "-I", "-S", "-c", PROGRAM, ROOT, str(theirs.fileno())]
         launch = Launch(cwd=folder, env=env, argv=argv, adopts=True)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         self.pid = fork(launch, nowhere, nowhere, theirs.fileno())
         os.close(nowhere)
         theirs.close()
-        setup = {"path": sys.path, "zip": zip_path, "function": function}
+        setup = {
+            "path": sys.path,
+            "sites": sites.with_code(),
+            "custom": sites.customized(),
+            "zip": zip_path,
+            "function": function,
+        }
         if not (self.send(setup, []) and self._is_ready(bell)):
             self.close()
 

@@ -30,6 +30,7 @@ class Bench:
         self.tasks: str | None = None
         self.mark = f"mark-{uuid.uuid4().hex}"  # in the command line of what must not survive
         self.answer: dict[str, Any] = {}
+        self.python = sys.executable
 
     def keep(self, data: bytes) -> str:
         """Put an input file on the node."""
@@ -75,7 +76,7 @@ class Bench:
             "fell": fell,
         }
         process = subprocess.Popen(
-            [sys.executable, str(PROGRAM)],
+            [self.python, str(PROGRAM)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
