@@ -186,7 +186,9 @@ class Bundle:
             return None
         if self.server is None and self.left >= WORTH_A_SERVER:
             assert _tasks.zip
-            self.server = Server(self.folder, _tasks.zip, spec.function, env, self.bell)
+            self.server = Server(
+                self.folder, _tasks.zip, spec.function, env, self.bell, self.progress.tick
+            )
         if self.server is None or not self.server.serves(spec.function):
             self.shared.warm(spec.function, env)
             return None

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ class Server:
     """One for a bundle. As long as it lives, all that descends from us must be its own."""
 
     def __init__(
-        self, folder: Path, zip_path: str, function: str, env: dict[str, str], bell: Bell
-    ) -> None:
+        self, folder: Path, zip_path: str, function: str, env: dict[str, str], bell: Bell,
+        tick: Callable[[], float],
+    ) -> None:  # fmt: skip
         self.function = function
         self.env = env  # as it stands there
         self.sock, theirs = socket.socketpair()
@@ -53,15 +54,18 @@ class Server:
             "zip": zip_path,
             "function": function,
         }
-        if not (self.send(setup, []) and self._is_ready(bell)):
+        if not (self.send(setup, []) and self._is_ready(bell, tick)):
             self.close()
 
-    def _is_ready(self, bell: Bell) -> bool:
+    def _is_ready(self, bell: Bell, tick: Callable[[], float]) -> bool:
         give_up_at = time.monotonic() + START_SECONDS
         while not bell.cancelled and time.monotonic() < give_up_at:
-            ready, _, _ = select.select([self.sock.fileno(), bell.fd], [], [], 1.0)
+            ready, _, _ = select.select([self.sock.fileno(), bell.fd], [], [], min(tick(), 1.0))
             if self.sock.fileno() in ready:
-                return self.sock.recv(len(READY)) == READY
+                try:
+                    return self.sock.recv(len(READY)) == READY
+                except OSError:  # it ended without having read the setup
+                    return False
             bell.quiet()
         return False
 

@@ -61,10 +61,12 @@ class Bench:
         served: bool = False,
         late: tuple[str, float] | None = None,
         fell: int = 0,
+        program: str = "",
         **env: str,
     ) -> subprocess.Popen[str]:
         """`served`: by the fork server, however few they are. To it go, before each member, orders
-        that come too `late`, and so many seconds pass; it is dead when the `fell`th one comes."""
+        that come too `late`, and so many seconds pass; it is dead when the `fell`th one comes.
+        `program`: what runs in its place."""
         request = {
             "bundles": bundles,
             "folder": str(self.scratch),
@@ -74,6 +76,7 @@ class Bench:
             "served": served,
             "late": late,
             "fell": fell,
+            "program": program,
         }
         process = subprocess.Popen(
             [self.python, str(PROGRAM)],

@@ -22,11 +22,13 @@ from node.runner import run_bundle
 def main() -> None:
     request: dict[str, Any] = json.load(sys.stdin)
     told: list[Any] = []
+    told_at: list[float] = []
     sent: dict[str, str] = {}
     answers = iter(request["answers"])
 
     def report(text: str) -> bool:
         told.append(json.loads(text))
+        told_at.append(time.time())
         return next(answers, True)
 
     def send_file(path: Path, name: str) -> bool:
@@ -35,6 +37,7 @@ def main() -> None:
 
     if request["served"]:
         runner.WORTH_A_SERVER = 0
+    served.PROGRAM = request["program"] or served.PROGRAM
     begun, begin = [], served.Server.begin
 
     def noting(server: served.Server, *args: Any) -> watch.Running:
@@ -69,8 +72,8 @@ def main() -> None:
     with open("/proc/self/status") as file:
         peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     answer = {
-        "finals": finals, "told": told, "sent": sent, "seconds": seconds, "peak_kb": peak,
-        "children": children, "left": os.listdir(request["folder"]),
+        "finals": finals, "told": told, "told_at": told_at, "sent": sent, "seconds": seconds,
+        "peak_kb": peak, "children": children, "left": os.listdir(request["folder"]),
         "env_kept": dict(os.environ) == env,
         "served": len(begun),
         "descriptors": len(os.listdir("/proc/self/fd")),

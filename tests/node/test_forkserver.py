@@ -240,6 +240,29 @@ def test_without_pidfd_open_members_are_run_without_a_server(bench: Bench, refus
     assert bench.answer["served"] == 0
 
 
+def test_ends_are_told_while_a_server_starts(bench: Bench) -> None:
+    source = (
+        "import sys, time\nif sys.argv[0] == '-c': time.sleep(1.5)\n"
+        "began = time.time()\ndef f(): return began"
+    )
+    bench.keep_tasks(slow=source)
+    reports = bench.run_many({"kind": "function", "function": "slow.f"}, [{}] * 2, served=True)
+    assert bench.answer["served"] == 1
+    ready_at = json.loads(reports[1]["result"])
+    told = zip(bench.answer["told"], bench.answer["told_at"], strict=True)
+    first_at = min(at for each, at in told if each["ended"])
+    assert first_at < ready_at - 0.5
+
+
+def test_a_server_that_cannot_even_begin_is_done_without(bench: Bench) -> None:
+    """It ends with our setup unread, which resets the connection."""
+    spec = {"kind": "function", "function": "things.act"}
+    program = "import time; time.sleep(0.2)"
+    reports = bench.run_many(spec, [{}] * 3, served=True, program=program)
+    assert [each["outcome"] for each in reports] == ["succeeded"] * 3
+    assert bench.answer["served"] == 0
+
+
 def test_a_cancelled_bundle_ends_the_member_and_the_server(bench: Bench) -> None:
     spec = {"kind": "function", "function": "things.act"}
     deeds = [{}, {"what": "linger", "mark": bench.mark}, {}]
