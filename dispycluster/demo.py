@@ -22,8 +22,8 @@ from django.contrib.auth import get_user_model
 from knox.models import get_token_model
 
 from dispycluster.first_start import ensure_admin
-from dispycluster.supervisor import die_with_parent
 from dispycluster.up import web_answers, web_url
+from node.process import die_with_parent
 
 BLOCKS = 500
 SWEEP = {

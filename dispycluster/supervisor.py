@@ -1,7 +1,6 @@
 """Keeps a few programs running: prefixed output, restarts with a growing pause, a clean stop."""
 
 import contextlib
-import ctypes
 import os
 import selectors
 import signal
@@ -14,18 +13,11 @@ from dataclasses import dataclass
 
 import psutil
 
+from node.process import become_subreaper, die_with_parent
+
 FIRST_PAUSE, LAST_PAUSE, SETTLED = 0.5, 10.0, 30.0  # seconds
 LEAVING = 2.0  # for orphans, at the very end
 LONGEST_LINE = 64 * 1024
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-prctl = getattr(ctypes.CDLL(None), "prctl", lambda *values: -1)  # Linux alone has it
-
-
-def die_with_parent(parent: int) -> None:
-    """Called in a child: be killed when the parent dies, even by kill -9."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # it died before we asked
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ class Supervisor:
 
     def run(self, tick: Callable[[], None] = lambda: None) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP. The tick is called a few times a second."""
-        prctl(PR_SET_CHILD_SUBREAPER, 1)  # an orphan comes to us, to be ended with the rest
+        become_subreaper()  # an orphan comes to us, to be ended with the rest
         with self.woken_by_signals():
             try:
                 while not self.signals:

@@ -6,7 +6,7 @@ import os
 
 from cluster.joining.masking import Masked
 from dispycluster import settings
-from dispycluster.supervisor import die_with_parent
+from node.process import die_with_parent
 
 bind = [
     f"[{settings.HOST}]:{settings.PORT}"

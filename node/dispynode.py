@@ -20,8 +20,9 @@ from typing import Any
 import dispy
 from pycos import Task
 
-from node import fixes, leftovers, passport, reading, tls, transfer
+from node import fixes, passport, reading, tls, transfer
 from node.fixes import FRAME_LIMIT, SIGN_PREFIX, Steps
+from node.process import die_with_parent
 
 log = logging.getLogger("node")
 
@@ -105,13 +106,13 @@ def guard_processes(module: Any) -> None:
     run_setup, run_job = module._dispy_setup_process, module._dispy_job_func
 
     def setup_process(*args: Any) -> Any:
-        leftovers.die_with_parent()
+        die_with_parent(os.getppid())
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         return run_setup(*args)
 
     def job_process(*args: Any) -> Any:
-        leftovers.die_with_parent()
+        die_with_parent(os.getppid())
         return run_job(*args)
 
     module._dispy_setup_process, module._dispy_job_func = setup_process, job_process

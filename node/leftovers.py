@@ -1,23 +1,12 @@
-"""No process of ours left behind: dying with the parent, and sweeping up what did not."""
+"""No process of ours left behind: sweeping up what did not die with its parent."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
 import time
 from pathlib import Path
-
-PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent(parent: int | None = None) -> None:
-    """Have the kernel kill this process when its parent ends."""
-    expected = os.getppid() if parent is None else parent
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != expected:  # it ended before the kernel knew
-        os._exit(1)
 
 
 def is_running(pid: int) -> bool:

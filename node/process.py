@@ -32,7 +32,7 @@ def become_subreaper() -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """In a child: be killed when the runner dies, also if it has died already."""
+    """In a child: be killed when its parent dies, also if that has died already."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
