@@ -357,8 +357,8 @@ class Placer:
     def free_for(self, need: Need, place: int) -> float:
         """When the node has room for such a job; infinite where nothing that is known of ends."""
         at, node = self.free_at[place], self.nodes[place]
-        if need.slots == 1 and not need.memory_mb:
-            return at
+        if need.slots == 1 and (node.busy >= node.slots or not need.memory_mb):
+            return at  # the first one that ends is enough
         missing = need.slots - node.free
         if missing <= 0 and lacks_memory(need, node):
             missing = 1  # at the soonest
@@ -399,11 +399,11 @@ class Placer:
     def soonest(self, race: Race) -> Entry | None:
         """As best, where it is looked ahead: thousands of times in a pass."""
         heap, lasts, free_at, need = race.heap, race.lasts, self.free_at, race.need
-        asks_more = need.slots > 1 or need.memory_mb  # than a slot
+        exactly = asks_more(need)
         while heap:
             entry = heap[0]
             place = entry[1]
-            score = (self.free_for(need, place) if asks_more else free_at[place]) + lasts[place]
+            score = (self.free_for(need, place) if exactly else free_at[place]) + lasts[place]
             if score == entry[0]:
                 return entry
             if score < race.limit:
@@ -417,6 +417,11 @@ def free_in(node: NodeView) -> float:
     while len(node.ends) < node.busy:  # a job of which nothing is known
         heapq.heappush(node.ends, node.lasts(None))
     return node.free_in()
+
+
+def asks_more(need: Need) -> bool:
+    """Than a slot."""
+    return need.slots > 1 or bool(need.memory_mb)
 
 
 def lowest(heap: list[Entry], count: int) -> Iterator[Entry]:

@@ -25,6 +25,7 @@ from cluster.placement import (
     Placer,
     Race,
     Seconds,
+    asks_more,
     first_reason,
     short_of_memory,
     short_of_slots,
@@ -260,8 +261,6 @@ class StandingPlacer(Placer):
             self.free_at = list(map(max, self.ends, late))
         if not race.order:
             return None
-        if race.need.slots > 1 or race.need.memory_mb:
-            return self.look_at_all(race)
         if race.passes == self.passes:
             window = 1.2 * (race.limit - self.now)
         else:  # what was chosen last is still the first in the heap
@@ -269,20 +268,22 @@ class StandingPlacer(Placer):
             window = WIDER * max(reached, race.ordered[0], LATE)
         race.passes, race.began, race.heap = self.passes, self.now, []
         free_at = self.free_at
-        while not race.heap:
+        while True:
             race.limit = limit = self.now + window
             near = race.order[: bisect.bisect_right(race.ordered, window)]
             race.heap = [
                 (score, place, 0) for place, last in zip(near, race.ordered, strict=False)
                 if (score := free_at[place] + last) < limit
             ]  # fmt: skip
+            heapq.heapify(race.heap)
+            if entry := self.soonest(race):
+                return entry
+            if asks_more(race.need):  # when a node has that, `free_at` does not say
+                return self.look_at_all(race)
             window *= 2.0
-        heapq.heapify(race.heap)
-        return race.heap[0]
 
     def look_at_all(self, race: StandingRace) -> Entry | None:
-        """For a job that asks for more than a slot: when it has that, `free_at` does not say."""
-        race.passes, race.limit = self.passes, math.inf
+        race.limit = math.inf
         ready = ((self.free_for(race.need, place), place) for place in race.order)
         race.heap = [
             (at + race.lasts[place], place, 0) for at, place in ready if at < math.inf
