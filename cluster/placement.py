@@ -359,7 +359,7 @@ class Placer:
         at, node = self.free_at[place], self.nodes[place]
         if need.slots == 1 and (node.busy >= node.slots or not need.memory_mb):
             return at  # the first one that ends is enough
-        missing = need.slots - node.free
+        missing = need.slots + min(0, node.busy - node.slots)
         if missing <= 0 and lacks_memory(need, node):
             missing = 1  # at the soonest
         return max(at, self.end_of(node, missing)) if missing > 0 else at
