@@ -28,7 +28,7 @@ class Number(NamedTuple):
 
 def led(names: Collection[str]) -> bool:
     """Does an index lead to the jobs of these filters, besides that of the state, newest first?"""
-    return {*names} <= {"sweep"} or "failure" in {*names} <= {"failure", "ended"}
+    return {*names} <= {"sweep"} or "failure" in {*names} <= {"failure", "ended", "spec"}
 
 
 @dataclass(frozen=True)

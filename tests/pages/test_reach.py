@@ -232,20 +232,3 @@ def test_a_sweep_is_listed_and_acted_on_whatever_came_before_and_after(
     page.post("/jobs/bulk", {**form, "action": "delete"})
     assert not sweep.jobs.exists()
     assert Job.objects.count() == 4
-
-
-@pytest.mark.usefixtures("near")
-def test_of_one_failures_jobs_those_of_a_spec_are_not_looked_for_among_all(
-    page: Client, node: Node, now: datetime
-) -> None:
-    jobs = [make_ended(now, node, "failed") for _ in range(9)]
-    Job.objects.update(failure="a1" * 8)
-    rare = make_job(now, command="rare").spec_id
-    Job.objects.filter(pk=jobs[0].pk).update(spec=rare)
-    where, cuts = f"/jobs?failure={'a1' * 8}&spec={rare}", 0
-    path = where
-    while not (shown := page.get(path).context["page"]).rows:
-        assert shown.cut
-        path, cuts = f"{where}&before={shown.older}", cuts + 1
-    assert [row.job.pk for row in shown.rows] == [jobs[0].pk]
-    assert cuts == 2
