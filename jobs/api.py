@@ -52,13 +52,14 @@ def position_of(cursor: Cursor | None) -> int | None:
 
 class ByKey(CursorPagination):
     ordering = "-id"
+    reads: Callable[[str], Any] = staticmethod(key)  # a cursor's position; None: it is none
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 1000
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         cursor: Cursor | None = super().decode_cursor(request)
-        if cursor and cursor.position is not None and position_of(cursor) is None:
+        if cursor and cursor.position is not None and self.reads(str(cursor.position)) is None:
             raise NotFound(self.invalid_cursor_message)
         return cursor
 

@@ -7,8 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,17 +23,9 @@ from schedules.words import wall_clock
 PREVIEW = ("cron", "every_seconds", "anchor", "time_zone", "start_at", "end_at")
 
 
-class ByTime(CursorPagination):
+class ByTime(ByKey):
     ordering = "-scheduled_for"
-    page_size = 50
-    page_size_query_param = "limit"
-    max_page_size = 1000
-
-    def decode_cursor(self, request: Request) -> Cursor | None:
-        cursor: Cursor | None = super().decode_cursor(request)
-        if cursor and cursor.position is not None and not parameters.parse(str(cursor.position)):
-            raise NotFound(self.invalid_cursor_message)
-        return cursor
+    reads = staticmethod(parameters.parse)
 
 
 def rows() -> QuerySet[Schedule]:

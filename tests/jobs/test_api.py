@@ -26,18 +26,6 @@ from tests.pages.rows import make_ended
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def alice() -> User:
-    return make_user("alice")
-
-
-@pytest.fixture
-def client(alice: User) -> APIClient:
-    client = APIClient()
-    client.force_authenticate(alice)
-    return client
-
-
 def post(client: APIClient, path: str, body: Any = None) -> Any:
     return client.post(path, body, format="json")
 

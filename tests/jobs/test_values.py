@@ -4,14 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 from rest_framework.test import APIClient
 
 from jobs import values
 from jobs.models import Job, Spec, Sweep
 from schedules.models import Schedule
-from tests.factories import make_job, make_sweep, make_user
+from tests.factories import make_job, make_sweep
 
 
 def nested(depth: int) -> Any:
@@ -67,18 +66,6 @@ def test_a_zero_byte_is_refused_where_it_comes_in() -> None:
         "a��": ["There is half of a character (a lone surrogate) in it."]
     }
     assert values.refused([1e999]) == {"body": ["[0]: Not a finite number."]}
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return make_user("alice")
-
-
-@pytest.fixture
-def client(alice: User) -> APIClient:
-    client = APIClient()
-    client.force_authenticate(alice)
-    return client
 
 
 JOB = '{"kind": "command", "command": "true", %s}'
